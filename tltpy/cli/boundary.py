@@ -1,0 +1,82 @@
+"""Where errors become text and exit codes, and the options that several executables share.
+
+The only place that prints errors: `program: error: ...` then `program: hint: ...`, lower case, to stderr.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from tltpy.errors import Interrupted, TltError, UsageError
+from tltpy.log import Log
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def main(command: click.Command, program: str) -> NoReturn:
+    """Runs a command as an executable; ends the process with the exit code of errors.py."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = command.main(prog_name=program, standalone_mode=False) or 0
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        fail(program, Interrupted("interrupted"))
+    except click.ClickException as error:
+        usage = UsageError(error.format_message().rstrip(".")[:1].lower() + error.format_message().rstrip(".")[1:],
+                           f"`{program} --help` lists the flags")
+        fail(program, usage)
+    except KeyboardInterrupt:
+        fail(program, Interrupted("interrupted"))
+    except TltError as error:
+        fail(program, error)
+    except BrokenPipeError:
+        # the reader of a pipe (head, less) went away: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def fail(program: str, error: TltError) -> NoReturn:
+    for kind, text in error.lines():
+        print(f"{program}: {kind}: {text}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
+def _terminate(signum: int, frame: object) -> None:
+    raise Interrupted("terminated", exit_code=143)
+
+
+def key_option(command: F) -> F:
+    return click.option(
+        "-k", "--key", "key", metavar="KEY", envvar="TLT_KEY", callback=_read_key,
+        help="Key of the model files; @FILE reads it from a file. [env: TLT_KEY]",
+    )(command)
+
+
+def _read_key(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None or not value.startswith("@"):
+        return value
+    path = Path(value[1:])
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise UsageError(f"{path}: the key file cannot be read: {(error.strerror or '').lower()}") from error
+
+
+def log_options(command: F) -> F:
+    """-q, -v and --json."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")(command)
+    command = click.option("-v", "--verbose", is_flag=True, help="Say more.")(command)
+    return click.option("-q", "--quiet", is_flag=True, help="Only warnings, errors and the result.")(command)
+
+
+def overwrite_option(command: F) -> F:
+    return click.option("--overwrite", is_flag=True, help="Replace results that exist.")(command)
+
+
+def make_log(program: str, quiet: bool, verbose: bool) -> Log:
+    return Log(program, quiet=quiet, verbose=verbose, rank=int(os.environ.get("RANK", "0")))

@@ -1,0 +1,63 @@
+"""Writing files so that a crash leaves the old one or the new one, never a half; and asking before anything is overwritten.
+
+Any room may import this one. A disk that is full, or a folder that may not be written, is a DataError.
+"""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from tltpy.errors import DataError, UsageError
+
+
+@contextmanager
+def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Opens a sibling of `path`; when the block ends well it is flushed to disk and renamed to `path`, else removed."""
+    path = Path(path)
+    sibling = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    with translated(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with sibling.open(mode) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(sibling, path)
+        except BaseException:
+            with suppress(OSError):
+                sibling.unlink()
+            raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    with atomic(path, "w") as file:
+        file.write(text)
+
+
+@contextmanager
+def translated(path: str | Path) -> Iterator[None]:
+    """Turns the operating system's refusals to write `path` into DataErrors; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DataError(f"{path}: the disk is full", "free some space and run the command again") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EFBIG):
+            raise DataError(f"{path}: cannot be written: {os.strerror(error.errno or 0).lower()}") from error
+        raise
+
+
+def refuse_existing(path: str | Path, overwrite: bool) -> None:
+    """UsageError when `path` is a file, or a folder that holds anything, and overwriting was not asked for."""
+    path = Path(path)
+    if overwrite or not path.exists():
+        return
+    if path.is_dir():
+        if any(path.iterdir()):
+            raise UsageError(f"{path}: the folder is not empty", "name another folder, or add --overwrite")
+        return
+    raise UsageError(f"{path}: the file exists", "name another file, or add --overwrite")

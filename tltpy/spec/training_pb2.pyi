@@ -1,0 +1,157 @@
+from tltpy.spec import options_pb2 as _options_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class SoftStartAnnealingSchedule(_message.Message):
+    __slots__ = ("min_learning_rate", "max_learning_rate", "soft_start", "annealing")
+    MIN_LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    MAX_LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    SOFT_START_FIELD_NUMBER: _ClassVar[int]
+    ANNEALING_FIELD_NUMBER: _ClassVar[int]
+    min_learning_rate: float
+    max_learning_rate: float
+    soft_start: float
+    annealing: float
+    def __init__(self, min_learning_rate: _Optional[float] = ..., max_learning_rate: _Optional[float] = ..., soft_start: _Optional[float] = ..., annealing: _Optional[float] = ...) -> None: ...
+
+class SoftStartCosineAnnealingSchedule(_message.Message):
+    __slots__ = ("max_learning_rate", "soft_start", "min_learning_rate")
+    MAX_LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    SOFT_START_FIELD_NUMBER: _ClassVar[int]
+    MIN_LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    max_learning_rate: float
+    soft_start: float
+    min_learning_rate: float
+    def __init__(self, max_learning_rate: _Optional[float] = ..., soft_start: _Optional[float] = ..., min_learning_rate: _Optional[float] = ...) -> None: ...
+
+class LearningRateConfig(_message.Message):
+    __slots__ = ("soft_start_annealing_schedule", "soft_start_cosine_annealing_schedule")
+    SOFT_START_ANNEALING_SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    SOFT_START_COSINE_ANNEALING_SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    soft_start_annealing_schedule: SoftStartAnnealingSchedule
+    soft_start_cosine_annealing_schedule: SoftStartCosineAnnealingSchedule
+    def __init__(self, soft_start_annealing_schedule: _Optional[_Union[SoftStartAnnealingSchedule, _Mapping]] = ..., soft_start_cosine_annealing_schedule: _Optional[_Union[SoftStartCosineAnnealingSchedule, _Mapping]] = ...) -> None: ...
+
+class RegularizerConfig(_message.Message):
+    __slots__ = ("type", "weight")
+    class Type(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        NO_REG: _ClassVar[RegularizerConfig.Type]
+        L1: _ClassVar[RegularizerConfig.Type]
+        L2: _ClassVar[RegularizerConfig.Type]
+    NO_REG: RegularizerConfig.Type
+    L1: RegularizerConfig.Type
+    L2: RegularizerConfig.Type
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    type: RegularizerConfig.Type
+    weight: float
+    def __init__(self, type: _Optional[_Union[RegularizerConfig.Type, str]] = ..., weight: _Optional[float] = ...) -> None: ...
+
+class AdamConfig(_message.Message):
+    __slots__ = ("epsilon", "beta1", "beta2", "amsgrad")
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    BETA1_FIELD_NUMBER: _ClassVar[int]
+    BETA2_FIELD_NUMBER: _ClassVar[int]
+    AMSGRAD_FIELD_NUMBER: _ClassVar[int]
+    epsilon: float
+    beta1: float
+    beta2: float
+    amsgrad: bool
+    def __init__(self, epsilon: _Optional[float] = ..., beta1: _Optional[float] = ..., beta2: _Optional[float] = ..., amsgrad: bool = ...) -> None: ...
+
+class SgdConfig(_message.Message):
+    __slots__ = ("momentum", "nesterov")
+    MOMENTUM_FIELD_NUMBER: _ClassVar[int]
+    NESTEROV_FIELD_NUMBER: _ClassVar[int]
+    momentum: float
+    nesterov: bool
+    def __init__(self, momentum: _Optional[float] = ..., nesterov: bool = ...) -> None: ...
+
+class RmspropConfig(_message.Message):
+    __slots__ = ("rho", "momentum", "epsilon", "centered")
+    RHO_FIELD_NUMBER: _ClassVar[int]
+    MOMENTUM_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    CENTERED_FIELD_NUMBER: _ClassVar[int]
+    rho: float
+    momentum: float
+    epsilon: float
+    centered: bool
+    def __init__(self, rho: _Optional[float] = ..., momentum: _Optional[float] = ..., epsilon: _Optional[float] = ..., centered: bool = ...) -> None: ...
+
+class OptimizerConfig(_message.Message):
+    __slots__ = ("adam", "sgd", "rmsprop")
+    ADAM_FIELD_NUMBER: _ClassVar[int]
+    SGD_FIELD_NUMBER: _ClassVar[int]
+    RMSPROP_FIELD_NUMBER: _ClassVar[int]
+    adam: AdamConfig
+    sgd: SgdConfig
+    rmsprop: RmspropConfig
+    def __init__(self, adam: _Optional[_Union[AdamConfig, _Mapping]] = ..., sgd: _Optional[_Union[SgdConfig, _Mapping]] = ..., rmsprop: _Optional[_Union[RmspropConfig, _Mapping]] = ...) -> None: ...
+
+class CostScalingConfig(_message.Message):
+    __slots__ = ("enabled", "initial_exponent", "increment", "decrement")
+    ENABLED_FIELD_NUMBER: _ClassVar[int]
+    INITIAL_EXPONENT_FIELD_NUMBER: _ClassVar[int]
+    INCREMENT_FIELD_NUMBER: _ClassVar[int]
+    DECREMENT_FIELD_NUMBER: _ClassVar[int]
+    enabled: bool
+    initial_exponent: float
+    increment: float
+    decrement: float
+    def __init__(self, enabled: bool = ..., initial_exponent: _Optional[float] = ..., increment: _Optional[float] = ..., decrement: _Optional[float] = ...) -> None: ...
+
+class VisualizerConfig(_message.Message):
+    __slots__ = ("enabled", "num_images", "weight_histograms")
+    ENABLED_FIELD_NUMBER: _ClassVar[int]
+    NUM_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_HISTOGRAMS_FIELD_NUMBER: _ClassVar[int]
+    enabled: bool
+    num_images: int
+    weight_histograms: bool
+    def __init__(self, enabled: bool = ..., num_images: _Optional[int] = ..., weight_histograms: bool = ...) -> None: ...
+
+class TrainingConfig(_message.Message):
+    __slots__ = ("batch_size_per_gpu", "num_epochs", "learning_rate", "regularizer", "optimizer", "cost_scaling", "checkpoint_interval", "enable_qat", "resume_model_path", "pretrain_model_path", "pruned_model_path", "max_queue_size", "n_workers", "use_multiprocessing", "visualizer", "model_ema", "gradient_clip_norm", "image_cache_share")
+    BATCH_SIZE_PER_GPU_FIELD_NUMBER: _ClassVar[int]
+    NUM_EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    REGULARIZER_FIELD_NUMBER: _ClassVar[int]
+    OPTIMIZER_FIELD_NUMBER: _ClassVar[int]
+    COST_SCALING_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    ENABLE_QAT_FIELD_NUMBER: _ClassVar[int]
+    RESUME_MODEL_PATH_FIELD_NUMBER: _ClassVar[int]
+    PRETRAIN_MODEL_PATH_FIELD_NUMBER: _ClassVar[int]
+    PRUNED_MODEL_PATH_FIELD_NUMBER: _ClassVar[int]
+    MAX_QUEUE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    N_WORKERS_FIELD_NUMBER: _ClassVar[int]
+    USE_MULTIPROCESSING_FIELD_NUMBER: _ClassVar[int]
+    VISUALIZER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_EMA_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_CLIP_NORM_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_CACHE_SHARE_FIELD_NUMBER: _ClassVar[int]
+    batch_size_per_gpu: int
+    num_epochs: int
+    learning_rate: LearningRateConfig
+    regularizer: RegularizerConfig
+    optimizer: OptimizerConfig
+    cost_scaling: CostScalingConfig
+    checkpoint_interval: int
+    enable_qat: bool
+    resume_model_path: str
+    pretrain_model_path: str
+    pruned_model_path: str
+    max_queue_size: int
+    n_workers: int
+    use_multiprocessing: bool
+    visualizer: VisualizerConfig
+    model_ema: bool
+    gradient_clip_norm: float
+    image_cache_share: float
+    def __init__(self, batch_size_per_gpu: _Optional[int] = ..., num_epochs: _Optional[int] = ..., learning_rate: _Optional[_Union[LearningRateConfig, _Mapping]] = ..., regularizer: _Optional[_Union[RegularizerConfig, _Mapping]] = ..., optimizer: _Optional[_Union[OptimizerConfig, _Mapping]] = ..., cost_scaling: _Optional[_Union[CostScalingConfig, _Mapping]] = ..., checkpoint_interval: _Optional[int] = ..., enable_qat: bool = ..., resume_model_path: _Optional[str] = ..., pretrain_model_path: _Optional[str] = ..., pruned_model_path: _Optional[str] = ..., max_queue_size: _Optional[int] = ..., n_workers: _Optional[int] = ..., use_multiprocessing: bool = ..., visualizer: _Optional[_Union[VisualizerConfig, _Mapping]] = ..., model_ema: bool = ..., gradient_clip_norm: _Optional[float] = ..., image_cache_share: _Optional[float] = ...) -> None: ...

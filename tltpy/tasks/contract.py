@@ -1,0 +1,93 @@
+"""What every task answers: the one page on which verbs (tltpy.steps) and nouns (tltpy.tasks.*) meet.
+
+A *record* is a frozen dataclass of the task: one example as read from disk, its pixels opened on demand. A *sample* and a
+*batch* are dicts of tensors, *inputs* and *outputs* dicts of tensors named like the inputs and outputs of the exported
+graph. `cfg` is the task's canonical spec message (tasks.canonical). The keys and shapes of the dicts stand in the
+docstring of each task's data, model and decode modules.
+
+`evaluate` and `infer` feed `inputs` to a module of `graphs` or to an engine built from it and cannot tell which.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+Record = Any
+Config = Any
+State = Any
+Prediction = Any
+Tensors = dict[str, Tensor]
+Mean = Callable[[Tensor], Tensor]
+"""Mean of a scalar tensor over all processes of the run; the identity where there is one process."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One network to export: `module` maps a dict of `inputs` to a dict with the keys `outputs`, in this order."""
+
+    name: str
+    module: nn.Module
+    example: Tensors  # inputs of a batch of two, on the CPU
+    outputs: tuple[str, ...]
+    metadata: dict[str, Any] = field(default_factory=dict)  # JSON: labels, input normalisation, resize rule, thresholds
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """What infer writes for one record."""
+
+    data: dict[str, Any]  # for JSON
+    image: np.ndarray  # uint8 [H, W, 3], BGR
+    labels: str  # the text of a label file in the format of the task's data sets
+    labels_suffix: str = ".txt"
+
+
+class Metric(Protocol):
+    """Gathers predictions; `result` holds at least the task's headline number under `headline`."""
+
+    headline: str
+
+    def update(self, predictions: Sequence[Prediction], batch: dict[str, Any]) -> None: ...
+
+    def result(self) -> dict[str, Any]: ...
+
+    def table(self) -> str: ...
+
+    def state(self) -> list[Any]: ...
+
+    def merge(self, states: Iterable[list[Any]]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """The clauses of the contract; every one is a plain function."""
+
+    stem: Callable[[Config], str]
+    """Name of the model files, e.g. yolo_resnet18."""
+    read: Callable[[Config, str | Path], Sequence[Record]]
+    """"training" or "validation" of the spec, or an image / a folder of images without labels."""
+    example: Callable[[Config, np.random.Generator], Record]
+    """A made-up record that needs no file."""
+    sample: Callable[[Record, Config, np.random.Generator | None], dict[str, Any]]
+    """Opens and encodes a record; varied at random when a generator is given."""
+    collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
+    build: Callable[[Config], nn.Module]
+    """The network with random weights: inputs dict -> raw outputs dict."""
+    loss: Callable[[nn.Module, dict[str, Any], Config, Mean], Tensors]
+    """Runs the network and returns scalars; "loss" is what is minimised, the rest is for the log."""
+    ideal: Callable[[dict[str, Any], Config], Tensors]
+    """The raw outputs of a network that makes no error on the batch (tests: decode of it is the truth)."""
+    inputs: Callable[[dict[str, Any], State, Config], Tensors]
+    """What a module or an engine is fed; its keys are the names of the exported graph's inputs."""
+    decode: Callable[[Tensors, dict[str, Any], State, Config], tuple[list[Prediction], State]]
+    """Outputs of a graph -> one prediction a record, and what the next batch needs to know (None: nothing)."""
+    metric: Callable[[Config], Metric]
+    keep: Callable[[nn.Module], list[str]]
+    """Names of the layers whose output width must not change."""
+    graphs: Callable[[nn.Module, Config], list[Graph]]
+    present: Callable[[Record, Prediction, Config, float], Presentation]
+    """A record and its prediction above a score -> what infer writes."""
