@@ -1,0 +1,1 @@
+"""Record files, pictures and the loader: knows no task."""
