@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves the old one or the new one, never a half; and asking before anything is overwritten.
+"""Writing files so that a crash leaves the old one or the new one, never a half; asking before anything is overwritten.
 
 Any room may import this one. A disk that is full, or a folder that may not be written, is a DataError.
 """
@@ -46,6 +46,8 @@ def translated(path: str | Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DataError(f"{path}: the disk is full", "free some space and run the command again") from error
+        if error.errno == errno.EEXIST:
+            raise DataError(f"{path}: cannot be written: {error.filename} is a file, not a folder") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EFBIG):
             raise DataError(f"{path}: cannot be written: {os.strerror(error.errno or 0).lower()}") from error
         raise

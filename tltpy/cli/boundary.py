@@ -21,22 +21,25 @@ F = TypeVar("F", bound=Callable[..., Any])
 def main(command: click.Command, program: str) -> NoReturn:
     """Runs a command as an executable; ends the process with the exit code of errors.py."""
     signal.signal(signal.SIGTERM, _terminate)
+    stdout = sys.stdout
     try:
         code = command.main(prog_name=program, standalone_mode=False) or 0
+        sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:
         fail(program, Interrupted("interrupted"))
     except click.ClickException as error:
-        usage = UsageError(error.format_message().rstrip(".")[:1].lower() + error.format_message().rstrip(".")[1:],
-                           f"`{program} --help` lists the flags")
-        fail(program, usage)
+        text = error.format_message().rstrip(".")
+        fail(program, UsageError(text[:1].lower() + text[1:], f"`{program} --help` lists the flags"))
     except KeyboardInterrupt:
         fail(program, Interrupted("interrupted"))
     except TltError as error:
         fail(program, error)
-    except BrokenPipeError:
-        # the reader of a pipe (head, less) went away: nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):
+        # the reader of the pipe (head, less) went away, nobody is left to tell; click wraps stdout then and exits with 1
+        if sys.stdout is stdout and sys.exc_info()[0] is SystemExit:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
         sys.exit(0)
 
 
@@ -62,9 +65,14 @@ def _read_key(context: click.Context, parameter: click.Parameter, value: str | N
         return value
     path = Path(value[1:])
     try:
-        return path.read_text().strip()
+        key = path.read_text().strip()
     except OSError as error:
         raise UsageError(f"{path}: the key file cannot be read: {(error.strerror or '').lower()}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: the key file is not text") from error
+    if not key:
+        raise UsageError(f"{path}: the key file is empty")
+    return key
 
 
 def log_options(command: F) -> F:
