@@ -50,6 +50,7 @@ class Metric(Protocol):
     """Gathers predictions; `result` holds at least the task's headline number under `headline`."""
 
     headline: str
+    higher_is_better: bool
 
     def update(self, predictions: Sequence[Prediction], batch: dict[str, Any]) -> None: ...
 

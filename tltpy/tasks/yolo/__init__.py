@@ -1,0 +1,181 @@
+"""yolo: YOLOv3 object detection (Redmon & Farhadi 2018), as TLT trains it.
+
+This file reads and judges the spec; it imports neither torch nor the network.
+"""
+
+import ast
+from typing import Any
+
+from tltpy.spec.limits import Finding
+
+LAYERS = {"resnet": (10, 18, 34, 50, 101), "darknet": (19, 53)}
+FREEZABLE = {"resnet": range(4), "darknet": range(6)}
+SCALES = ("big", "mid", "small")
+
+
+def canonical(cfg: Any) -> Any:
+    """A copy in which yolo_config holds the network, whichever generation's section the file used."""
+    merged = type(cfg)()
+    merged.CopyFrom(cfg)
+    if merged.HasField("yolov3_config"):
+        merged.yolo_config.CopyFrom(merged.yolov3_config)
+        merged.ClearField("yolov3_config")
+    return merged
+
+
+def parse_anchors(text: str) -> list[tuple[float, float]]:
+    """"[(w, h), ...]" -> pairs in pixels of the network's input; ValueError for anything else."""
+    try:
+        value = ast.literal_eval(text.strip())
+        pairs = [(float(width), float(height)) for width, height in value]
+    except (ValueError, SyntaxError, TypeError) as error:
+        raise ValueError(f'expected a list of (width, height) pairs, got "{text}"') from error
+    if not pairs or any(not (0 < side < float("inf")) for pair in pairs for side in pair):
+        raise ValueError("expected at least one pair, all sides above 0")
+    return pairs
+
+
+def check(cfg: Any) -> list[Finding]:
+    """Problems and warnings that no field limit can express; paths are those of the file as it was written."""
+    return [
+        *_check_sections(cfg),
+        *_check_network(cfg),
+        *_check_augmentation(cfg.augmentation_config),
+        *_check_data(cfg.dataset_config),
+        *_check_training(cfg.training_config),
+    ]
+
+
+def _check_sections(cfg: Any) -> list[Finding]:
+    if cfg.HasField("yolo_config") and cfg.HasField("yolov3_config"):
+        hint = "keep the one whose numbers you mean; both names mean the same section"
+        return [Finding("yolov3_config", "yolo_config and yolov3_config are both there", (hint,))]
+    return []
+
+
+def _check_network(cfg: Any) -> list[Finding]:
+    section = "yolov3_config" if cfg.HasField("yolov3_config") else "yolo_config"
+    network = getattr(cfg, section)
+    found = []
+    for scale in SCALES:
+        name = f"{scale}_anchor_shape"
+        try:
+            parse_anchors(getattr(network, name))
+        except ValueError as error:
+            found.append(Finding(f"{section}.{name}", str(error), ('write for instance "[(10, 13), (16, 30)]"',)))
+    allowed = LAYERS.get(network.arch, ())
+    if allowed and network.nlayers not in allowed:
+        choices = ", ".join(map(str, allowed))
+        found.append(Finding(f"{section}.nlayers", f"{network.arch} has no {network.nlayers} layers", (f"it has {choices}",)))
+    blocks = FREEZABLE.get(network.arch, range(0))
+    for index, block in enumerate(network.freeze_blocks):
+        if block not in blocks:
+            hint = f"{network.arch} has the blocks {blocks.start}-{blocks.stop - 1}"
+            found.append(Finding(f"{section}.freeze_blocks[{index}]", f"no block {block:g} to freeze", (hint,)))
+    return found
+
+
+def _check_augmentation(cfg: Any) -> list[Finding]:
+    path = "augmentation_config"
+    first, second = cfg.HasField("preprocessing"), cfg.HasField("output_width") or cfg.HasField("output_height")
+    if not first and not second:
+        hint = "write `preprocessing { output_image_width: 416 output_image_height: 416 }`"
+        return [Finding(path, "the size of the network's input is missing", (hint,))]
+    if first and second:
+        return [Finding(f"{path}.output_width", "the size of the network's input is given in both published forms",
+                        ("keep either preprocessing { ... } or output_width and output_height",))]
+    if second:
+        return _check_flat_augmentation(cfg)
+    found = []
+    for name in ("hue", "saturation", "exposure", "vertical_flip", "horizontal_flip", "jitter"):
+        if cfg.HasField(name):
+            found.append(Finding(f"{path}.{name}", "this field of TLT 3 has no effect beside preprocessing { ... }",
+                                 ("use spatial_augmentation and color_augmentation",), warning=True))
+    pre, spatial = cfg.preprocessing, cfg.spatial_augmentation
+    for low, high in (("crop_left", "crop_right"), ("crop_top", "crop_bottom")):
+        if getattr(pre, low) > getattr(pre, high):
+            message = f"{low} {getattr(pre, low)} is greater than {high} {getattr(pre, high)}"
+            found.append(Finding(f"{path}.preprocessing.{low}", message))
+    if spatial.zoom_min > spatial.zoom_max:
+        message = f"zoom_min {spatial.zoom_min:g} is greater than zoom_max {spatial.zoom_max:g}"
+        found.append(Finding(f"{path}.spatial_augmentation.zoom_min", message))
+    return [*found, *_check_pixels(cfg, pre.output_image_channel)]
+
+
+def _check_flat_augmentation(cfg: Any) -> list[Finding]:
+    path = "augmentation_config"
+    found = []
+    for name in ("output_width", "output_height"):
+        if not cfg.HasField(name):
+            found.append(Finding(path, f"{name} is missing", (f"write `{name}: 416`",)))
+    for name in ("spatial_augmentation", "color_augmentation"):
+        if cfg.HasField(name):
+            found.append(Finding(f"{path}.{name}", "this section of TLT 2.0 has no effect beside output_width",
+                                 ("give the size in preprocessing { ... }, or use hue, saturation ... jitter",), warning=True))
+    if cfg.output_depth == 16:
+        found.append(Finding(f"{path}.output_depth", "pictures of 16 bits are not supported",
+                             ("convert them to 8 bits, or leave the field out",)))
+    if cfg.randomize_input_shape_period:
+        found.append(Finding(f"{path}.randomize_input_shape_period", "the input size is not varied; the field has no effect",
+                             warning=True))
+    return [*found, *_check_pixels(cfg, cfg.output_channel or 3)]
+
+
+def _check_pixels(cfg: Any, channels: int) -> list[Finding]:
+    keys = {"l"} if channels == 1 else {"b", "g", "r"}
+    if cfg.image_mean and set(cfg.image_mean) != keys:
+        message = f"a picture of {channels} channel{'s' * (channels > 1)} needs the keys {', '.join(sorted(keys))}"
+        return [Finding("augmentation_config.image_mean", message)]
+    return []
+
+
+def _check_data(cfg: Any) -> list[Finding]:
+    path = "dataset_config"
+    found = []
+    for name in ("data_sources", "validation_data_sources"):
+        kinds = []
+        for index, source in enumerate(getattr(cfg, name)):
+            kind = source.WhichOneof("labels_format")
+            kinds.append(kind)
+            if kind is None:
+                hint = "write tfrecords_path (made by tlt-dataset-convert) or label_directory_path"
+                found.append(Finding(f"{path}.{name}[{index}]", "the source names no labels", (hint,)))
+            if not source.image_directory_path:
+                found.append(Finding(f"{path}.{name}[{index}]", "image_directory_path is missing"))
+        if len({kind for kind in kinds if kind}) > 1:
+            found.append(Finding(f"{path}.{name}", "some sources hold TFRecords and some label folders", ("use one kind",)))
+    has_validation = len(cfg.validation_data_sources) or cfg.HasField("validation_data_source")
+    if not has_validation and any(s.WhichOneof("labels_format") == "label_directory_path" for s in cfg.data_sources):
+        found.append(Finding(path, "label folders have no folds to validate on", ("add validation_data_sources { ... }",)))
+    if has_validation and cfg.HasField("validation_fold"):
+        found.append(Finding(f"{path}.validation_fold", "it has no effect beside validation_data_sources", warning=True))
+    if cfg.is_monochrome:
+        found.append(Finding(f"{path}.is_monochrome", "it has no effect", ("set output_image_channel: 1",), warning=True))
+    return found
+
+
+def _check_training(cfg: Any) -> list[Finding]:
+    path = "training_config"
+    found = []
+    schedule = cfg.learning_rate.soft_start_annealing_schedule
+    where = f"{path}.learning_rate.soft_start_annealing_schedule"
+    if cfg.learning_rate.WhichOneof("learning_rate") != "soft_start_cosine_annealing_schedule":
+        if schedule.soft_start >= schedule.annealing:
+            message = f"soft_start {schedule.soft_start:g} must be less than annealing {schedule.annealing:g}"
+            found.append(Finding(f"{where}.soft_start", message))
+    else:
+        where = f"{path}.learning_rate.soft_start_cosine_annealing_schedule"
+        schedule = cfg.learning_rate.soft_start_cosine_annealing_schedule
+    if schedule.min_learning_rate > schedule.max_learning_rate:
+        message = (f"min_learning_rate {schedule.min_learning_rate:g} is greater than "
+                   f"max_learning_rate {schedule.max_learning_rate:g}")
+        found.append(Finding(f"{where}.min_learning_rate", message))
+    if cfg.regularizer.type and not cfg.regularizer.weight:
+        found.append(Finding(f"{path}.regularizer.weight", "a regularizer needs a weight above 0", ("or write type: NO_REG",)))
+    sgd = cfg.optimizer.sgd
+    if sgd.nesterov and not sgd.momentum:
+        found.append(Finding(f"{path}.optimizer.sgd.nesterov", "nesterov needs a momentum above 0"))
+    if cfg.enable_qat:
+        found.append(Finding(f"{path}.enable_qat", "training with fake quantization is not there yet; the field has no effect",
+                             warning=True))
+    return found

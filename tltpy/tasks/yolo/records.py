@@ -1,0 +1,67 @@
+"""Where yolo's records come from: the spec's TFRecords or label folders, an image or a folder of images, or thin air."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from tltpy.data.cache import PixelCache, memory_bytes
+from tltpy.data.images import read as read_image
+from tltpy.detection import dataset, find
+from tltpy.detection.records import DetectionRecord, make_record
+from tltpy.tasks.yolo.settings import settings
+
+
+class CachedRecords(Sequence[DetectionRecord]):
+    """Records whose pixels stay in memory once they were opened, as far as the budget goes."""
+
+    def __init__(self, records: Sequence[DetectionRecord], budget_bytes: int) -> None:
+        self.records = records
+        self._budget = budget_bytes
+        self._cache = PixelCache(budget_bytes, read_image)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        record = self.records[index]
+        return replace(record, pixels=self._cache.get(record.image_path))
+
+    def __reduce__(self) -> Any:  # a worker process starts with an empty cache of its own
+        return CachedRecords, (self.records, self._budget)
+
+
+def read(cfg: Any, source: str | Path) -> Sequence[DetectionRecord]:
+    """"training" or "validation" of the spec, else the images at a path."""
+    if source not in ("training", "validation"):
+        return find.find(Path(source))
+    records = dataset.read(cfg.dataset_config, str(source))
+    if source == "validation":
+        return records
+    return CachedRecords(records, int(cfg.training_config.image_cache_share * memory_bytes()))
+
+
+def example(cfg: Any, rng: np.random.Generator) -> DetectionRecord:
+    """A made-up picture, wider than the network's input, with a filled rectangle for each of a few objects."""
+    plan = settings(cfg)
+    height, width = plan.input_hw[0] + 24, 2 * plan.input_hw[1]
+    image = rng.integers(60, 120, (height // 8 + 1, width // 8 + 1, 3)).astype(np.uint8)
+    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    count = int(rng.integers(2, 5))
+    labels = rng.integers(0, len(plan.classes), count)
+    # one object in each vertical strip, lest two share a cell
+    strip = width / count
+    sizes = rng.uniform(0.25, 0.6, (count, 2)) * (strip, height)
+    left = (np.arange(count) + rng.uniform(0.1, 0.3, count)) * strip
+    top = rng.uniform(0.1, 0.3, count) * height
+    boxes = np.stack([left, top, left + sizes[:, 0], top + sizes[:, 1]], axis=1).round().astype(np.float32)
+    for (x1, y1, x2, y2), label in zip(boxes.astype(int).tolist(), labels.tolist(), strict=True):
+        cv2.rectangle(image, (x1, y1), (x2, y2), (40 + 60 * label % 200, 200 - 50 * label % 150, 230), -1)
+    keys = {value: key for key, value in sorted(plan.mapping.items(), reverse=True)}
+    names = [keys[plan.classes[label]] for label in labels]
+    return make_record(id="made/000000", size_hw=(height, width), class_names=names, boxes_xyxy=boxes, pixels=image)
