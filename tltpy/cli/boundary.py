@@ -36,7 +36,7 @@ def main(command: click.Command, program: str) -> NoReturn:
     except TltError as error:
         fail(program, error)
     except (BrokenPipeError, SystemExit):
-        # the reader of the pipe (head, less) went away, nobody is left to tell; click wraps stdout then and exits with 1
+        # the reader of the pipe (head, less) went away, nobody is left to tell; click wraps stdout then, and exits 1
         if sys.stdout is stdout and sys.exc_info()[0] is SystemExit:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
