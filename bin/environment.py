@@ -14,6 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -180,25 +181,33 @@ def install(place: Path, python: Path, extra: str) -> None:
 
 def watch(command: list[str], what: str) -> None:
     """Runs a command and shows only that it lives; all that it said, should it fail."""
-    start = said = time.monotonic()
-    lines: list[str] = []
-    terminal = sys.stderr.isatty()
     misleading = ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX")
     env = {key: value for key, value in os.environ.items() if key not in misleading}
+    lines: list[str] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env) as process:
-        for line in process.stdout or ():
-            lines.append(line.rstrip())
-            seconds = time.monotonic() - start
-            if terminal:
-                print(f"\r\033[Ktltpy: {seconds:4.0f} s  {line.strip()[:60]}", end="", file=sys.stderr, flush=True)
-            elif time.monotonic() - said > SAID_EVERY_S:
-                said = time.monotonic()
-                say(f"installing {what}: {seconds:.0f} s")
-    if terminal:
-        print("\r\033[K", end="", file=sys.stderr)
+        reader = threading.Thread(target=lines.extend, args=(process.stdout,))
+        reader.start()
+        show_life(reader, lines, what)
     if process.returncode:
-        print("\n".join(lines[-60:]), file=sys.stderr)
+        print("".join(lines[-60:]), file=sys.stderr)
         fail(f"{what} could not be installed: its output stands above", "run the command again when that is mended")
+
+
+def show_life(reader: threading.Thread, lines: list[str], what: str) -> None:
+    """Until the reader has read all: the seconds and the last line on a terminal, else a line now and then."""
+    start = said = time.monotonic()
+    terminal = sys.stderr.isatty()
+    while reader.is_alive():
+        reader.join(1.0)
+        now = time.monotonic()
+        if terminal:
+            last = lines[-1].strip()[:60] if lines else ""
+            print(f"\r\033[Ktltpy: {now - start:4.0f} s  {last}", end="", file=sys.stderr, flush=True)
+        elif now - said > SAID_EVERY_S:
+            said = now
+            say(f"installing {what}: {now - start:.0f} s")
+    if terminal:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def say(text: str) -> None:
