@@ -1,7 +1,7 @@
 """Picture files as stored: rotation flags (EXIF) are ignored, because labels refer to the stored pixels.
 
-`read_size` looks at the header alone; `read` decodes, and refuses a file whose end is missing. The threads that OpenCV uses
-are the caller's business.
+`read_size` looks at the header alone; `read` decodes, and refuses a file whose end is missing. The threads that OpenCV
+uses are the caller's business.
 """
 
 import os
@@ -24,7 +24,7 @@ _JPEG_SCAN = 0xDA
 
 
 def read(path: str | Path, channels: int = 3) -> np.ndarray:
-    """uint8 [H, W, 3] in the order blue, green, red, or [H, W, 1] grey; DataError for a file that is no whole picture."""
+    """uint8 [H, W, 3] BGR, or [H, W, 1] grey with one channel; DataError for a file that is no whole picture."""
     data = _read_bytes(Path(path))
     if not data:
         raise DataError(f"{path}: the picture file is empty")

@@ -1,4 +1,4 @@
-"""TFRecord files: records framed as length (8 bytes, little-endian), its masked CRC32C, payload, the payload's masked CRC32C.
+"""TFRecord files. A record: length (8 bytes, little-endian), its masked CRC32C, payload, the payload's masked CRC32C.
 
 A file without a byte is a TFRecord file without a record. Every checksum is verified on reading.
 """
@@ -53,7 +53,7 @@ def read(path: str | Path) -> Iterator[bytes]:
 def read_index(path: str | Path) -> np.ndarray:
     """int64 [N]: byte offset of every record, found by seeking from length to length; no payload is read."""
     path = Path(path)
-    offsets = []
+    offsets: list[int] = []
     with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         offset = 0

@@ -41,7 +41,7 @@ def summary(records: Iterable[DetectionRecord]) -> Counter[str]:
 
 
 def check_mapping(counts: Mapping[str, int], dataset_config: Any, split: str) -> list[str]:
-    """Warnings: trained classes without a box, label classes that no key names. DataError when no box is mapped at all."""
+    """Warnings: trained classes without a box, label classes that no key names. DataError when no box is mapped."""
     ids = class_ids(dataset_config)
     boxes: Counter[int] = Counter()
     for name, count in counts.items():

@@ -1,6 +1,6 @@
 """The examples that a training spec names, as one sequence: TFRecord shards or label folders, one source or several.
 
-All labels are read at the start and kept (the pixels are opened by the records on demand), so access at random is cheap.
+All labels are read at the start and kept, so access at random is cheap; the records open their pixels on demand.
 """
 
 import glob
@@ -15,9 +15,10 @@ import numpy as np
 
 from tltpy.data import images, tfrecord
 from tltpy.detection import classes, coco, kitti
+from tltpy.detection import findings as kinds
 from tltpy.detection.examples import Place, bytes_to_record
 from tltpy.detection.findings import Finding, count_kinds
-from tltpy.detection.frames import list_files, read_text
+from tltpy.detection.frames import list_files, read_frame, read_text
 from tltpy.detection.records import BOX, COLUMNS, DetectionRecord, record_from_table, select
 from tltpy.errors import DataError
 
@@ -162,7 +163,8 @@ def _read_shards(shards: Iterable[Path], image_dir: Path, extension: str) -> lis
     missing = [record.id for record, path in zip(records, found, strict=True) if path is None]
     if missing:
         raise DataError(
-            f"{image_dir / missing[0]}.{extension.lstrip('.')}: no such picture ({len(missing)} of {len(records)} are missing)",
+            f"{image_dir / missing[0]}.{extension.lstrip('.')}: no such picture "
+            f"({len(missing)} of {len(records)} are missing)",
             "image_directory_path is the folder that frame ids such as image_2/000001 are relative to",
         )
     return [replace(record, image_path=path) for record, path in zip(records, found, strict=True) if path is not None]
@@ -183,8 +185,6 @@ def _find_image(image_dir: Path, frame_id: str, extension: str, folders: dict[Pa
 
 def _read_folder(label_dir: Path, image_dir: Path, findings: list[Finding]) -> list[DetectionRecord]:
     """Pictures paired with label files by stem; rows with nine columns or more."""
-    from tltpy.detection import findings as kinds
-
     labels = {Path(name).stem for name in list_files(label_dir, [".txt"])}
     records = []
     for name in list_files(image_dir, images.EXTENSIONS):
@@ -222,8 +222,6 @@ def _read_folder(label_dir: Path, image_dir: Path, findings: list[Finding]) -> l
 
 
 def _read_coco(path: Path, image_dir: Path, findings: list[Finding]) -> list[DetectionRecord]:
-    from tltpy.detection.frames import read_frame
-
     records = []
     for frame in coco.list_frames(path, image_dir, image_dir.name, findings):
         reading = read_frame(coco.read_labels, frame, decode=False)

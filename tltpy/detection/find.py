@@ -11,7 +11,7 @@ EXTENSIONS = (".jpg", ".jpeg", ".png")
 
 
 def find(path: str | Path) -> list[DetectionRecord]:
-    """A picture, or the pictures of a folder sorted by name; DataError where there is none. The ids are the file stems."""
+    """A picture, or the pictures of a folder sorted by name, with the stems as ids; DataError where there is none."""
     path = Path(path)
     if path.is_dir():
         names = list_files(path, EXTENSIONS)

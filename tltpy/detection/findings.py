@@ -1,4 +1,4 @@
-"""What is wrong with a data set, place by place. Findings are reported and counted; what they stop is said in their text."""
+"""What is wrong with a data set, place by place. Findings are reported and counted; their text says what follows."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -96,16 +96,16 @@ def _checked(frame: Frame, labels: Labels, size_hw: tuple[int, int]) -> Reading:
     """Drops rows that are no boxes; reports them and the boxes that leave the picture."""
     table = np.array(labels.rows, np.float64).reshape(-1, len(COLUMNS))  # [N, 14]
     x1, y1, x2, y2 = table[:, BOX].T
-    finite = np.isfinite(table).all(1)
+    finite = np.asarray(np.isfinite(table).all(1))
     kept = finite & (x1 < x2) & (y1 < y2)
     height, width = size_hw
     outside = kept & ((x1 < 0) | (y1 < 0) | (x2 > width) | (y2 > height))
     findings = list(labels.findings)
-    for index in np.flatnonzero(~kept | outside):
+    for index in np.flatnonzero(~kept | outside).tolist():
         box = ", ".join(f"{value:g}" for value in table[index, BOX])
         if not finite[index]:
             kind, text = kinds.NUMBER, "a number of the row is not finite; skipped"
-        elif outside[index]:
+        elif kept[index]:
             kind, text = kinds.OUTSIDE, f"box ({box}) leaves the {width}x{height} picture; kept as it is"
         else:
             kind, text = kinds.DEGENERATE, f"degenerate box ({box}): x1 < x2 and y1 < y2 must hold; skipped"

@@ -57,7 +57,7 @@ def read_labels(frame: Frame, size_hw: tuple[int, int]) -> Labels:
 
 
 def parse(text: str, path: Path, min_columns: int, max_columns: int) -> Labels:
-    """The rows of a label file with the numbers as they are; a row of other length, or with a word for a number, is found."""
+    """The rows of a label file, numbers as they are; a row of other length, or with a word for a number, is found."""
     labels = Labels()
     for line, content in enumerate(text.splitlines(), 1):
         fields = content.split()

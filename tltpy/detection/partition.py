@@ -1,4 +1,4 @@
-"""Who goes where: frames to partitions, their order, partitions to shards, and the shards' names, all as TLT published them."""
+"""Frames to partitions, their order, partitions to shards, and the names of the shards: all as TLT published them."""
 
 import random
 from collections.abc import Mapping, Sequence

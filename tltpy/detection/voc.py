@@ -1,6 +1,6 @@
 """Pascal VOC's layout: JPEGImages, Annotations/*.xml and the lists ImageSets/Main/*.txt.
 
-"difficult" becomes occlusion 1 (which counts as difficult), "truncated" truncation 1; coordinates are taken as they are.
+"difficult" becomes occlusion 1 (that counts as difficult), "truncated" truncation 1; coordinates are taken as they are.
 """
 
 from pathlib import Path

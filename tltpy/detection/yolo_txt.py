@@ -1,4 +1,4 @@
-"""The layout of the YOLO family: folders images/... and labels/... with rows `class cx cy w h` in shares of the picture.
+"""The layout of the YOLO family: images/..., and labels/... with rows `class cx cy w h` in shares of the picture.
 
 The label of images/a/b.jpg is labels/a/b.txt; where no folder is called images, it lies beside the picture. A picture
 without a label file is one without objects there, and is kept as such (but reported). Boxes keep their fraction.

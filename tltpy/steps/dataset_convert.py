@@ -1,0 +1,197 @@
+"""dataset_convert: a detection data set in its original layout -> TFRecord shards, or a report of its faults."""
+
+import multiprocessing
+import signal
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from tltpy.detection import convert
+from tltpy.detection.findings import Finding, count_kinds
+from tltpy.detection.frames import Source
+from tltpy.detection.sources import open_source
+from tltpy.detection.tally import Tally, object_lines
+from tltpy.errors import DataError
+from tltpy.log import Log
+from tltpy.spec import limits
+from tltpy.spec.detection_pb2 import DatasetExportConfig
+from tltpy.spec.load import Spec
+
+SHOWN = 10
+"""Findings of one kind that are told one by one; --check and -v tell all."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """`prefix` is needed unless only checked; `results_dir` gets a status.json."""
+
+    spec: Spec[DatasetExportConfig]
+    prefix: Path | None = None
+    validation_fold: int = 0
+    results_dir: Path | None = None
+    workers: int = 1
+    check: bool = False
+    strict: bool = False
+    overwrite: bool = False
+
+
+def run(request: Request, log: Log) -> dict[str, Any]:
+    """Images, objects and shards per partition, class map and findings.
+
+    SpecError for parts of the spec that contradict each other; DataError when the data are missing or, with `strict`,
+    when anything is found; UsageError when shards exist. `check` with `strict` leaves the refusal to the caller, who
+    has the findings to show.
+    """
+    config = request.spec.message
+    for warning in (*request.spec.warnings, *request.spec.refuse(contradictions(config))):
+        log.warn(warning)
+    if request.prefix is not None and not request.check:
+        convert.refuse_existing(request.prefix, request.overwrite)
+    if request.results_dir is not None:
+        request.results_dir.mkdir(parents=True, exist_ok=True)
+        log.open_status(request.results_dir)
+    log.status("STARTED", "Starting tfrecords conversion.")
+    source = open_source(config)
+    _say_images(source, log)
+    total = sum(map(len, source.partitions))
+    with _workers(request.workers) as executor, log.progress("reading", total) as progress:
+        report = convert.Report(progress=progress.advance, say=log.info, warn=lambda findings: _warn(findings, log))
+        tally = _tally(request, source, executor, report)
+    if not request.check:
+        _say_summary(tally, log)
+    result = _result(tally, request.check)
+    log.status("SUCCESS", "Conversion finished successfully.", kpi={"objects": result["objects"]})
+    return result
+
+
+def contradictions(config: DatasetExportConfig) -> list[limits.Finding]:
+    """Problems of the spec that no field limit can express."""
+    layout = config.WhichOneof("convert_config_type")
+    if layout is None:
+        hint = "add kitti_config, coco_config, voc_config or yolo_txt_config"
+        return [limits.Finding("", "the spec names no data set", (hint,))]
+    found = []
+    if layout == "kitti_config":
+        kitti = config.kitti_config
+        if kitti.partition_mode == "random" and kitti.num_partitions != 2:
+            text = f'partition_mode "random" makes 2 partitions, not {kitti.num_partitions}'
+            hints = ('set num_partitions to 2, or partition_mode to "sequence"',)
+            found.append(limits.Finding("kitti_config.num_partitions", text, hints))
+        if kitti.partition_mode == "sequence" and not kitti.kitti_sequence_to_frames_file:
+            text = 'partition_mode "sequence" needs kitti_sequence_to_frames_file'
+            found.append(limits.Finding("kitti_config.kitti_sequence_to_frames_file", text))
+    if layout == "coco_config":
+        found += _coco_contradictions(config)
+    return found
+
+
+def _coco_contradictions(config: DatasetExportConfig) -> list[limits.Finding]:
+    coco = config.coco_config
+    partitions = len(coco.img_dir_names)
+    counts = {
+        "annotation_files": {len(coco.annotation_files)},
+        "num_partitions": {coco.num_partitions or partitions},
+        "num_shards": {len(coco.num_shards)} - {0, 1},
+    }
+    return [
+        limits.Finding(f"coco_config.{name}", f"{name} makes {count} partitions, but img_dir_names {partitions}")
+        for name, said in counts.items()
+        for count in said
+        if count != partitions
+    ]
+
+
+def _tally(request: Request, source: Source, executor: Executor | None, report: convert.Report) -> Tally:
+    config = request.spec.message
+    try:
+        if request.check or request.prefix is None:
+            return convert.check(source, config, executor=executor, report=report)
+        return convert.convert(
+            source,
+            config,
+            request.prefix,
+            validation_fold=request.validation_fold,
+            executor=executor,
+            strict=request.strict,
+            overwrite=request.overwrite,
+            report=report,
+        )
+    except BrokenProcessPool as error:
+        raise DataError("a worker process died", "the memory may be full: use fewer --workers") from error
+
+
+@contextmanager
+def _workers(count: int) -> Iterator[Executor | None]:
+    """A pool of processes; None for one worker, which is this process."""
+    if count <= 1:
+        yield None
+        return
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Ctrl-C is the business of the parent, which ends the workers; and one worker is one thread."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+
+
+def _say_images(source: Source, log: Log) -> None:
+    counts = [len(frames) for frames in source.partitions]
+    if len(counts) == 2:
+        log.info(f"Num images in\nTrain: {counts[1]}\tVal: {counts[0]}")
+        log.info("Partition 0 is the validation set: use validation_fold: 0 in the training spec.")
+    else:
+        for number, count in enumerate(counts):
+            log.info(f"Num images in partition {number}: {count}")
+    for number, count in enumerate(counts):
+        if count == 0:
+            log.warn(f"partition {number} is empty: no shard is written for it")
+
+
+def _warn(findings: Sequence[Finding], log: Log) -> None:
+    said: Counter[str] = Counter()
+    for finding in findings:
+        said[finding.kind] += 1
+        if said[finding.kind] <= SHOWN or log.verbose:
+            log.warn(str(finding))
+    for kind, count in said.items():
+        if count > SHOWN and not log.verbose:
+            log.warn(f"{kind}: {count - SHOWN} more", "--check lists them all")
+
+
+def _say_summary(tally: Tally, log: Log) -> None:
+    log.info("Cumulative object statistics")
+    for line in object_lines(tally.cumulative()):
+        log.info(line)
+    log.info("Class map.\nLabel in GT: Label in tfrecords file")
+    for name, written in sorted(tally.names.items()):
+        log.info(f"{name.encode()!r}: {written.encode()!r}")
+    log.info("For the dataset_config in the training spec, use the lower-case names of the tfrecords file as keys.")
+    log.info("Tfrecords generation complete.")
+
+
+def _result(tally: Tally, checked: bool) -> dict[str, Any]:
+    return {
+        "checked": checked,
+        "partitions": [
+            {"partition": number, "images": images, "objects": dict(sorted(objects.items()))}
+            for number, (images, objects) in enumerate(zip(tally.images, tally.objects, strict=True))
+        ],
+        "images": sum(tally.images),
+        "objects": dict(sorted(tally.cumulative().items())),
+        "class_map": dict(sorted(tally.names.items())),
+        "shards": tally.shards,
+        "finding_counts": count_kinds(tally.findings),
+        "findings": [{**asdict(finding), "message": str(finding)} for finding in tally.findings],
+    }
