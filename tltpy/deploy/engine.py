@@ -1,0 +1,152 @@
+"""Builds engines: files that one library runs at its best, from the bytes of an ONNX graph."""
+
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tltpy.deploy import half, onnx
+from tltpy.deploy.compare import relative_error
+from tltpy.deploy.runtime import open_runtime
+from tltpy.deploy.sessions import METADATA, require_openvino
+from tltpy.errors import BackendError, QualityError, UsageError
+
+BACKENDS = ("onnxruntime", "openvino", "tensorrt")
+PRECISIONS = ("fp32", "fp16", "int8")
+ERROR_LIMIT = {"fp32": 1e-3, "fp16": 2e-2}  # of a raw output, relative to its length
+SUFFIXES = {"onnxruntime": (".onnx",), "openvino": (".xml", ".bin")}
+
+
+def build(content: bytes, *, backend: str, precision: str, batch_size: int | None = None) -> dict[str, bytes]:
+    """The files of an engine: suffix -> bytes. The metadata of the graph goes along.
+
+    onnxruntime: one ONNX file with constants folded and redundant operators gone; what suits one processor alone is
+    left to the moment when it is opened, so the file may go to any machine. openvino: .xml and .bin.
+
+    Args:
+        batch_size: makes the engine for that one size.
+
+    Raises:
+        UsageError: int8 of a graph that was not quantized.
+        BackendError: the backend is not installed, or this version cannot build for it.
+        ModelFileError: damaged bytes.
+    """
+    require(backend, precision)
+    if batch_size is not None:
+        content = onnx.fix_batch(content, batch_size)
+    metadata = onnx.metadata_of(onnx.read(content))
+    metadata["engine"] = {"backend": backend, "precision": precision, "built_with": version(backend)}
+    if backend == "openvino":
+        return _openvino(content, precision, metadata)
+    if precision == "fp16":
+        # ONNX Runtime would cast what its CPU part cannot do in float16 back to float32, for good
+        return {".onnx": onnx.seal(half.to_half(onnx.read(content)), metadata)}
+    return {".onnx": onnx.seal(_simplified(content), metadata)}
+
+
+def require(backend: str, precision: str) -> None:
+    """Raises what `build` would, before any work is done."""
+    if precision == "int8":
+        raise UsageError(
+            "int8 needs a quantized model, and this one holds float weights",
+            "build the engine with -t fp16 or -t fp32",
+        )
+    if backend == "openvino":
+        require_openvino()
+    if backend == "tensorrt":
+        raise BackendError(
+            "this version builds no TensorRT engines",
+            "`tlt-export --format onnx` writes a graph of standard operators; "
+            "TensorRT's own `trtexec --onnx=GRAPH --saveEngine=ENGINE` builds an engine of it on the target machine",
+        )
+
+
+def verify(content: bytes, *, backend: str, precision: str, inputs: dict[str, Tensor]) -> float:
+    """The largest relative error of a raw output, of an engine against the graph it is built from.
+
+    The raw outputs are compared, not the final ones: suppression turns a difference in the last bit into another list.
+    Raises QualityError where the error is above ERROR_LIMIT or a number is not finite.
+    """
+    probe = _with_outputs(content, half.boundary(onnx.read(content)))
+    wanted = open_runtime(probe)(inputs)
+    files = build(probe, backend=backend, precision=precision)
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix, part in files.items():
+            (Path(folder) / f"probe{suffix}").write_bytes(part)
+        found = open_runtime(Path(folder) / f"probe{next(iter(files))}")(inputs)
+    raw = half.boundary(onnx.read(content))
+    errors = {name: relative_error(found[name], wanted[name]) for name in raw}
+    finite = all(bool(torch.isfinite(value).all()) for value in found.values() if value.is_floating_point())
+    worst = max(errors.values(), default=0.0)
+    if worst > ERROR_LIMIT[precision] or not finite:
+        raise QualityError(
+            f"the {precision} engine differs from the graph: relative error {worst:.2g} of a raw output, "
+            f"{ERROR_LIMIT[precision]:.2g} is allowed",
+            "weights or activations beyond the range of float16 do that: build the engine with -t fp32",
+        )
+    return worst
+
+
+def made_up(content_inputs: dict[str, Any], metadata: dict[str, Any], batch_size: int) -> dict[str, Tensor]:
+    """Smooth random inputs in the range of real ones, where the metadata tell it under "ranges": {name: [low, high]}.
+
+    Args:
+        content_inputs: name -> (shape, dtype), as Runtime.inputs; free dimensions other than the batch become 8.
+    """
+    rng = np.random.default_rng(0)
+    found = {}
+    for name, (shape, dtype) in content_inputs.items():
+        low, high = metadata.get("ranges", {}).get(name, (0.0, 1.0))
+        sizes = [batch_size if shape[0] is None else shape[0], *(size or 8 for size in shape[1:])]
+        coarse = torch.from_numpy(rng.random([*sizes[:-2], *(-(-size // 16) for size in sizes[-2:])], np.float32))
+        if len(sizes) == 4:
+            coarse = torch.nn.functional.interpolate(coarse, size=sizes[-2:], mode="bilinear", align_corners=False)
+        else:
+            coarse = torch.from_numpy(rng.random(sizes, np.float32))
+        found[name] = (low + (high - low) * coarse).to(torch.from_numpy(np.empty(0, dtype)).dtype)
+    return found
+
+
+def _simplified(content: bytes) -> Any:
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.onnx"
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(path)
+        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        model = onnx.read(path.read_bytes())
+    used = {node.domain for node in model.graph.node} | {""}
+    kept = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    return model
+
+
+def _openvino(content: bytes, precision: str, metadata: dict[str, Any]) -> dict[str, bytes]:
+    import json
+
+    openvino = require_openvino()
+    model = openvino.Core().read_model(content)
+    model.set_rt_info(json.dumps(metadata), list(METADATA))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.xml"
+        openvino.save_model(model, path, compress_to_fp16=precision == "fp16")
+        return {suffix: path.with_suffix(suffix).read_bytes() for suffix in SUFFIXES["openvino"]}
+
+
+def _with_outputs(content: bytes, names: list[str]) -> bytes:
+    """The same graph with some of its inner values as further outputs."""
+    import onnx as library
+
+    model = onnx.read(content)
+    present = {value.name for value in model.graph.output}
+    inner = library.shape_inference.infer_shapes(model).graph.value_info
+    model.graph.output.extend(value for value in inner if value.name in names and value.name not in present)
+    return model.SerializeToString()
