@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tltpy import log as log_module
+from tltpy.errors import DataError
 from tltpy.log import Log
 
 
@@ -100,3 +101,16 @@ def test_the_bar_goes_when_the_work_breaks_off() -> None:
         raise ValueError("stop")
     log.info("after")
     assert stream.getvalue().endswith("after\n")
+
+
+def test_what_is_said_is_copied_to_a_file_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "run.log"
+    for number in range(2):  # a second run goes on in the same file
+        log = Log("tlt-train", stream=io.StringIO())
+        log.info("before")
+        log.copy_to(path)
+        log.info(f"run {number}")
+        log.detail("not said")
+    assert path.read_text() == "run 0\nrun 1\n"
+    with pytest.raises(DataError, match="cannot be written"):
+        log.copy_to(tmp_path)
