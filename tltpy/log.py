@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from tltpy.files import translated
+
 PLAIN_INTERVAL_S = 5.0  # a line this often where stderr is no terminal
 
 
@@ -28,6 +30,14 @@ class Log:
         self.rank = rank
         self._status: Path | None = None
         self._bar: Any = None  # the live rich display, if any: text goes above it
+        self._copy: Path | None = None
+
+    def copy_to(self, path: Path) -> None:
+        """From now on all text is appended to a file, too."""
+        with translated(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("a").close()
+        self._copy = path
 
     def info(self, text: str) -> None:
         if not self.quiet:
@@ -74,6 +84,9 @@ class Log:
             self._bar.console.print(text, highlight=False, markup=False)
         else:
             print(text, file=self.stream, flush=True)
+        if self._copy is not None:
+            with self._copy.open("a") as file:
+                file.write(text + "\n")
 
 
 class Progress:

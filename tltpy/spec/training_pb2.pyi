@@ -1,8 +1,9 @@
 from tltpy.spec import options_pb2 as _options_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -106,15 +107,67 @@ class CostScalingConfig(_message.Message):
     decrement: float
     def __init__(self, enabled: bool = ..., initial_exponent: _Optional[float] = ..., increment: _Optional[float] = ..., decrement: _Optional[float] = ...) -> None: ...
 
+class WandBConfig(_message.Message):
+    __slots__ = ("enabled", "key", "project", "entity", "reinit", "name", "tags", "wandb_dir", "notes", "mode")
+    class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ONLINE: _ClassVar[WandBConfig.Mode]
+        OFFLINE: _ClassVar[WandBConfig.Mode]
+        DISABLED: _ClassVar[WandBConfig.Mode]
+    ONLINE: WandBConfig.Mode
+    OFFLINE: WandBConfig.Mode
+    DISABLED: WandBConfig.Mode
+    ENABLED_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    ENTITY_FIELD_NUMBER: _ClassVar[int]
+    REINIT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    WANDB_DIR_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    enabled: bool
+    key: str
+    project: str
+    entity: str
+    reinit: bool
+    name: str
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    wandb_dir: str
+    notes: str
+    mode: WandBConfig.Mode
+    def __init__(self, enabled: bool = ..., key: _Optional[str] = ..., project: _Optional[str] = ..., entity: _Optional[str] = ..., reinit: bool = ..., name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., wandb_dir: _Optional[str] = ..., notes: _Optional[str] = ..., mode: _Optional[_Union[WandBConfig.Mode, str]] = ...) -> None: ...
+
+class ClearMLConfig(_message.Message):
+    __slots__ = ("project", "task", "tags", "reuse_last_task_id", "continue_last_task", "deferred_init")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    REUSE_LAST_TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTINUE_LAST_TASK_FIELD_NUMBER: _ClassVar[int]
+    DEFERRED_INIT_FIELD_NUMBER: _ClassVar[int]
+    project: str
+    task: str
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    reuse_last_task_id: bool
+    continue_last_task: bool
+    deferred_init: bool
+    def __init__(self, project: _Optional[str] = ..., task: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., reuse_last_task_id: bool = ..., continue_last_task: bool = ..., deferred_init: bool = ...) -> None: ...
+
 class VisualizerConfig(_message.Message):
-    __slots__ = ("enabled", "num_images", "weight_histograms")
+    __slots__ = ("enabled", "num_images", "weight_histograms", "wandb_config", "clearml_config")
     ENABLED_FIELD_NUMBER: _ClassVar[int]
     NUM_IMAGES_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_HISTOGRAMS_FIELD_NUMBER: _ClassVar[int]
+    WANDB_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    CLEARML_CONFIG_FIELD_NUMBER: _ClassVar[int]
     enabled: bool
     num_images: int
     weight_histograms: bool
-    def __init__(self, enabled: bool = ..., num_images: _Optional[int] = ..., weight_histograms: bool = ...) -> None: ...
+    wandb_config: WandBConfig
+    clearml_config: ClearMLConfig
+    def __init__(self, enabled: bool = ..., num_images: _Optional[int] = ..., weight_histograms: bool = ..., wandb_config: _Optional[_Union[WandBConfig, _Mapping]] = ..., clearml_config: _Optional[_Union[ClearMLConfig, _Mapping]] = ...) -> None: ...
 
 class TrainingConfig(_message.Message):
     __slots__ = ("batch_size_per_gpu", "num_epochs", "learning_rate", "regularizer", "optimizer", "cost_scaling", "checkpoint_interval", "enable_qat", "resume_model_path", "pretrain_model_path", "pruned_model_path", "max_queue_size", "n_workers", "use_multiprocessing", "visualizer", "model_ema", "gradient_clip_norm", "image_cache_share", "amp_dtype")

@@ -46,17 +46,34 @@ class Presentation:
     labels_suffix: str = ".txt"
 
 
+class Records(Protocol):
+    """Records at random access. `warnings` are for the log; `weights` [N] say how often each is drawn, None: all alike."""
+
+    @property
+    def warnings(self) -> Sequence[str]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Record: ...
+
+    def weights(self) -> np.ndarray | None: ...
+
+
 class Metric(Protocol):
-    """Gathers predictions; `result` holds at least the task's headline number under `headline`."""
+    """Gathers predictions; `result` holds at least the task's headline number under `headline`, more with `detail`."""
 
     headline: str
     higher_is_better: bool
 
     def update(self, predictions: Sequence[Prediction], batch: dict[str, Any]) -> None: ...
 
-    def result(self) -> dict[str, Any]: ...
+    def result(self, detail: bool = False) -> dict[str, Any]: ...
 
-    def table(self) -> str: ...
+    def table(self, detail: bool = False) -> str: ...
+
+    def pictures(self) -> dict[str, bytes]:
+        """File name -> PNG, of what the spec wants drawn."""
+        ...
 
     def state(self) -> list[Any]: ...
 
@@ -69,7 +86,7 @@ class Task:
 
     stem: Callable[[Config], str]
     """Name of the model files, e.g. yolo_resnet18."""
-    read: Callable[[Config, str | Path], Sequence[Record]]
+    read: Callable[[Config, str | Path], Records]
     """"training" or "validation" of the spec, or an image / a folder of images without labels."""
     example: Callable[[Config, np.random.Generator], Record]
     """A made-up record that needs no file."""

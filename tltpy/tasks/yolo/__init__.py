@@ -147,7 +147,7 @@ def _check_data(cfg: Any) -> list[Finding]:
     has_validation = len(cfg.validation_data_sources) or cfg.HasField("validation_data_source")
     if not has_validation and any(s.WhichOneof("labels_format") == "label_directory_path" for s in cfg.data_sources):
         found.append(Finding(path, "label folders have no folds to validate on", ("add validation_data_sources { ... }",)))
-    if has_validation and cfg.HasField("validation_fold"):
+    if has_validation and cfg.validation_fold:
         found.append(Finding(f"{path}.validation_fold", "it has no effect beside validation_data_sources", warning=True))
     if cfg.is_monochrome:
         found.append(Finding(f"{path}.is_monochrome", "it has no effect", ("set output_image_channel: 1",), warning=True))

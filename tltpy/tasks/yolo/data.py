@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from tltpy.detection.augment import Color, jitter, recolor
+from tltpy.detection.classes import map_classes
 from tltpy.detection.letterbox import letterbox_matrix, warp
 from tltpy.detection.records import DetectionRecord
 from tltpy.geometry.boxes import transform_boxes
@@ -87,13 +88,11 @@ def base_matrix(region_xyxy: tuple[float, float, float, float], plan: Settings) 
 
 def labelled(record: DetectionRecord, plan: Settings, region_xyxy: tuple[float, float, float, float]) -> Truth:
     """The objects of mapped classes, clipped to the region; those less than a pixel wide or high there are left out."""
-    names = [plan.mapping.get(name, plan.mapping.get(name.replace(" ", ""))) for name in record.class_names]
-    number = {name: index for index, name in enumerate(plan.classes)}
-    labels = np.array([number.get(name or "", -1) for name in names], np.int64)
+    mapped, labels = map_classes(record, plan.class_ids)
     x1, y1, x2, y2 = region_xyxy
-    boxes = np.clip(record.boxes_xyxy, np.float32([x1, y1, x1, y1]), np.float32([x2, y2, x2, y2]))
-    kept = (labels >= 0) & ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(axis=1)
-    return Truth(boxes[kept], labels[kept], (record.occlusion != 0)[kept])
+    boxes = np.clip(record.boxes_xyxy[mapped], np.float32([x1, y1, x1, y1]), np.float32([x2, y2, x2, y2]))
+    kept = ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(axis=1)
+    return Truth(boxes[kept], labels[kept], (record.occlusion != 0)[mapped][kept])
 
 
 def targets(truth: Truth, matrix: np.ndarray, plan: Settings, *, training: bool) -> tuple[Tensor, np.ndarray]:

@@ -15,13 +15,17 @@ from tltpy.detection.records import DetectionRecord, make_record
 from tltpy.tasks.yolo.settings import settings
 
 
+RECENT = 2**28  # bytes
+
+
 class CachedRecords(Sequence[DetectionRecord]):
     """Records whose pixels stay in memory once they were opened, as far as the budget goes."""
 
-    def __init__(self, records: Sequence[DetectionRecord], budget_bytes: int) -> None:
+    def __init__(self, records: dataset.Dataset, budget_bytes: int, *, evict: bool = False) -> None:
         self.records = records
+        self.warnings = records.warnings
         self._budget = budget_bytes
-        self._cache = PixelCache(budget_bytes, read_image)
+        self._cache = PixelCache(budget_bytes, read_image, evict=evict)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -32,14 +36,19 @@ class CachedRecords(Sequence[DetectionRecord]):
         record = self.records[index]
         return replace(record, pixels=self._cache.get(record.image_path))
 
+    def weights(self) -> np.ndarray | None:
+        return self.records.weights()
+
     def __reduce__(self) -> Any:  # a worker process starts with an empty cache of its own
         return CachedRecords, (self.records, self._budget)
 
 
-def read(cfg: Any, source: str | Path) -> Sequence[DetectionRecord]:
+def read(cfg: Any, source: str | Path) -> dataset.Dataset | CachedRecords:
     """"training" or "validation" of the spec, else the images at a path."""
     if source not in ("training", "validation"):
-        return find.find(Path(source))
+        found = find.find(Path(source))
+        # drawn on soon after it went through the network
+        return CachedRecords(dataset.Dataset(found, parts=[dataset.Part(str(source), 0, len(found), 1.0)]), RECENT, evict=True)
     records = dataset.read(cfg.dataset_config, str(source))
     if source == "validation":
         return records
@@ -62,6 +71,6 @@ def example(cfg: Any, rng: np.random.Generator) -> DetectionRecord:
     boxes = np.stack([left, top, left + sizes[:, 0], top + sizes[:, 1]], axis=1).round().astype(np.float32)
     for (x1, y1, x2, y2), label in zip(boxes.astype(int).tolist(), labels.tolist(), strict=True):
         cv2.rectangle(image, (x1, y1), (x2, y2), (40 + 60 * label % 200, 200 - 50 * label % 150, 230), -1)
-    keys = {value: key for key, value in sorted(plan.mapping.items(), reverse=True)}
-    names = [keys[plan.classes[label]] for label in labels]
+    keys = {number: key for key, number in sorted(plan.class_ids.items(), reverse=True)}
+    names = [keys[label] for label in labels.tolist()]
     return make_record(id="made/000000", size_hw=(height, width), class_names=names, boxes_xyxy=boxes, pixels=image)

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from tltpy.detection.augment import Color, Hsv, Spatial
+from tltpy.detection.classes import class_ids, classes
 from tltpy.spec.yolo_pb2 import Experiment
 from tltpy.tasks.yolo import SCALES, parse_anchors
 from tltpy.tasks.yolo.decode import Anchors
@@ -21,7 +22,7 @@ class Settings:
     input_hw: tuple[int, int]
     mean: tuple[float, ...]
     classes: tuple[str, ...]
-    mapping: dict[str, str]
+    class_ids: dict[str, int]  # class in the labels, in normal form -> id
     anchors: Anchors
     weights: Weights
     crop_xyxy: tuple[int, int, int, int] | None
@@ -52,12 +53,11 @@ def _settings(serialized: bytes) -> Settings:
     height = augmentation.output_height if flat else pre.output_image_height
     channels = (augmentation.output_channel or 3) if flat else pre.output_image_channel
     crop = (pre.crop_left, pre.crop_top, pre.crop_right, pre.crop_bottom)
-    mapping = {key.lower(): value.lower() for key, value in cfg.dataset_config.target_class_mapping.items()}
     return Settings(
         input_hw=(height, width),
         mean=_mean(augmentation.image_mean, channels),
-        classes=tuple(sorted(set(mapping.values()))),
-        mapping=mapping,
+        classes=tuple(classes(cfg.dataset_config)),
+        class_ids=class_ids(cfg.dataset_config),
         anchors=_anchors(cfg.yolo_config, height, width),
         weights=Weights(
             location=cfg.yolo_config.loss_loc_weight,

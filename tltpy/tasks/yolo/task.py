@@ -1,7 +1,6 @@
 """TASK: what yolo answers to every clause of the contract."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tltpy.detection.draw import draw
+from tltpy.detection.plots import precision_recall_figure
 from tltpy.detection.records import DetectionRecord
 from tltpy.metrics.average_precision import AveragePrecision
 from tltpy.spec.detection_pb2 import EvalConfig
@@ -91,9 +91,10 @@ class DetectionMetric:
 
     def __init__(self, cfg: Any) -> None:
         section = cfg.eval_config
+        self.drawn = section.visualize_pr_curve
         mode = EvalConfig.AveragePrecisionMode.Name(section.average_precision_mode).lower()
         self.average = AveragePrecision(
-            class_names=settings(cfg).classes, iou_threshold=section.matching_iou_threshold, mode=mode, coco=True
+            class_names=settings(cfg).classes, iou_threshold=section.matching_iou_threshold, mode=mode
         )
 
     def update(self, predictions: Sequence[Detections], batch: dict[str, Any]) -> None:
@@ -102,11 +103,19 @@ class DetectionMetric:
                 found.boxes_xyxy, found.scores, found.labels, truth.boxes_xyxy, truth.labels, truth.difficult
             )
 
-    def result(self) -> dict[str, Any]:
+    def result(self, detail: bool = False) -> dict[str, Any]:
+        self.average.coco = detail
         return self.average.result()
 
-    def table(self) -> str:
+    def table(self, detail: bool = False) -> str:
+        self.average.coco = detail
         return self.average.table()
+
+    def pictures(self) -> dict[str, bytes]:
+        if not self.drawn:
+            return {}
+        title = f"precision and recall at IoU {self.average.iou_threshold:g}"
+        return {"precision_recall.png": precision_recall_figure(self.average.curves(), title)}
 
     def state(self) -> list[Any]:
         return self.average.state()
@@ -173,13 +182,9 @@ def _postprocess(cfg: Any) -> Postprocess:
     )
 
 
-def read(cfg: Any, source: str | Path) -> Sequence[DetectionRecord]:
-    return records.read(cfg, source)
-
-
 TASK = Task(
     stem=stem,
-    read=read,
+    read=records.read,
     example=records.example,
     sample=sample,
     collate=data.collate,

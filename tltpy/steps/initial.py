@@ -1,0 +1,65 @@
+"""Where the weights of a new training come from: a pruned model, whose shapes are kept, a trained one, or chance."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from tltpy import artifact, prune
+from tltpy.errors import ModelFileError
+from tltpy.log import Log
+from tltpy.steps import models
+from tltpy.tasks.contract import Task
+
+if TYPE_CHECKING:
+    from tltpy.steps.train import TrainRequest
+
+
+def initial_weights(network: nn.Module, request: "TrainRequest", task: Task, log: Log) -> artifact.ModelFile | None:
+    """Fills the network from -m or from the spec's load_model; the file is the parent of the run."""
+    config = request.cfg.training_config
+    field = config.WhichOneof("load_model")
+    path = request.model or (Path(getattr(config, field)) if field else None)
+    if path is None:
+        return None
+    if request.model and field:
+        log.warn(f"-m is given: {field} of the spec is not used")
+    file = artifact.load_model(path, request.key)
+    if file.header.task != request.task:
+        raise ModelFileError(f"{path}: this is a model of {file.header.task}, not of {request.task}")
+    tensors = models.network_tensors(file.tensors)
+    own = network.state_dict()
+    outputs = tuple(f"{name}." for name in task.keep(network))
+    # other classes or anchors: the output layers start anew, all else is taken over
+    fitting = {
+        name: value
+        for name, value in tensors.items()
+        if not (name.startswith(outputs) and name in own and value.shape != own[name].shape)
+    }
+    if "pruning" in file.metadata:
+        shapes = {name: tuple(fitting.get(name, own[name]).shape) for name in own}
+        prune.fit(network, _with_narrow_inputs(shapes, tensors, own))
+        own = network.state_dict()
+    wrong = [name for name, value in fitting.items() if name not in own or own[name].shape != value.shape]
+    if wrong or not fitting:
+        name = wrong[0] if wrong else "all"
+        raise ModelFileError(
+            f"{path}: the tensor {name} does not fit the network of the spec",
+            "give arch, nlayers, arch_conv_blocks and input channels of the model's own training",
+        )
+    network.load_state_dict(fitting, strict=False)
+    new = sorted(set(own) - set(fitting))
+    log.info(f"weights from {path}: {len(fitting)} of {len(own)} tensors" + (f"; new: {', '.join(new)}" if new else ""))
+    return file
+
+
+def _with_narrow_inputs(
+    shapes: dict[str, tuple[int, ...]], tensors: "dict[str, object]", own: "dict[str, object]"
+) -> dict[str, tuple[int, ...]]:
+    """An output layer that starts anew still takes the pruned layers' narrower input."""
+    narrowed = dict(shapes)
+    for name, shape in shapes.items():
+        stored = getattr(tensors.get(name), "shape", None)
+        if stored is not None and tuple(stored) != shape and len(shape) > 1 and len(stored) == len(shape):
+            narrowed[name] = (shape[0], *tuple(stored)[1:])
+    return narrowed

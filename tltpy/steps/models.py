@@ -1,0 +1,81 @@
+"""Model files and networks: what is in a file, the network that it fits, and the metadata that a new file carries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tltpy import artifact, tasks
+from tltpy.errors import ModelFileError
+from tltpy.spec import fill, load
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from tltpy.artifact import ModelFile
+
+STATE = "@"  # tensors of a checkpoint whose name begins so are the training's, not the network's
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A network with the weights of a file, in eval mode on the CPU."""
+
+    network: "nn.Module"
+    cfg: Any
+    file: "ModelFile"
+
+
+def open_network(path: Path, key: str | None, name: str, cfg: Any | None = None) -> Opened:
+    """The network of a sealed model of task `name`; built by `cfg`, or by the spec in the file.
+
+    Raises ModelFileError where the file is of another task or does not fit the spec.
+    """
+    file = artifact.load_model(path, key)
+    if file.header.task != name:
+        raise ModelFileError(f"{path}: this is a model of {file.header.task}, not of {name}")
+    cfg = stored_spec(file) if cfg is None else cfg
+    network = tasks.load(name).build(cfg)
+    fit(network, network_tensors(file.tensors), path)
+    return Opened(network.eval(), cfg, file)
+
+
+def fit(network: "nn.Module", tensors: "Mapping[str, Tensor]", path: Path) -> None:
+    """Narrows the network to the tensors' shapes and loads them; ModelFileError where they are of another network."""
+    from tltpy import prune
+
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ModelFileError(f"{path}: tensor {name} holds values that are not finite", "train the model again")
+    try:
+        prune.fit(network, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    except ModelFileError as error:
+        hint = "give the spec that the model was trained with, or train again"
+        raise ModelFileError(f"{path}: {error.message}", *error.hints, hint) from error
+    network.load_state_dict(tensors)
+
+
+def network_tensors(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """Those of the network alone."""
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(STATE)}
+
+
+def stored_spec(file: "ModelFile") -> Any:
+    """The canonical spec that a model was trained with."""
+    text = file.metadata.get("spec")
+    if not isinstance(text, str):
+        raise ModelFileError(f"{file.path}: the file holds no spec", "give the spec that it was trained with: -e")
+    name = file.header.task
+    return tasks.canonical(name, load.parse_text(text, tasks.message(name), f"{file.path}:spec").message)
+
+
+def spec_text(cfg: Any) -> str:
+    """The spec with every default filled in."""
+    return fill.dump(fill.filled(cfg))
+
+
+def lineage(parent: "ModelFile | None", step: str) -> list[dict[str, Any]]:
+    """The files that a new one comes from, oldest first."""
+    if parent is None:
+        return []
+    return [*parent.metadata.get("lineage", []), {"digest": parent.digest, "name": parent.path.name, "step": step}]
