@@ -200,8 +200,9 @@ def test_a_full_disk_leaves_nothing_and_the_old_shards(
     monkeypatch.setattr(tfrecord, "write", failing)
     for prefix in ("out/a", "new/a"):
         written.clear()
-        with pytest.raises(DataError, match="the disk is full"):
+        with pytest.raises(DataError) as caught:
             convert.convert(open_source(config), config, tmp_path / prefix, overwrite=True)
+        assert caught.value.message == f"{tmp_path / prefix}-fold-001-of-002-shard-00000-of-00002: the disk is full"
     assert contents(tmp_path / "out") == before
     assert not (tmp_path / "new").exists()
 

@@ -172,6 +172,8 @@ def _staged(parent: Path) -> Iterator[Path]:
         folder.mkdir(parents=True)
     try:
         yield folder
+    except DataError as error:  # the user knows nothing of the hidden folder
+        raise DataError(error.message.replace(f"{folder}{os.sep}", f"{parent}{os.sep}"), *error.hints) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         for path in made:
