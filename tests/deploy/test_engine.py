@@ -1,5 +1,6 @@
-"""Engines: they compute what the graph computes, in batches of any size; in half precision within what 10 bits allow."""
+"""Engines: they compute what the graph computes, in batches of any size; in half precision within what it allows."""
 
+import copy
 import importlib.util
 import json
 from pathlib import Path
@@ -12,6 +13,7 @@ from small_detector import Detector, pictures
 
 from tltpy.deploy import engine, half, onnx, perf
 from tltpy.deploy.compare import compare, relative_error
+from tltpy.deploy.proof import prove
 from tltpy.deploy.runtime import Runtime, open_runtime
 from tltpy.errors import BackendError, ModelFileError, QualityError, UsageError
 
@@ -203,7 +205,7 @@ def test_comparing_lists() -> None:
     swapped = {**wanted, "boxes": boxes[:, order], "scores": scores[:, order]}
     assert compare(swapped, wanted).equal and compare(swapped, wanted).unmatched == 0
     moved = {**wanted, "boxes": boxes + torch.eye(50)[7][None, :, None]}
-    assert compare(moved, wanted, share=0.02).equal is True and compare(moved, wanted).unmatched == 2
+    assert compare(moved, wanted).equal is True and compare(moved, wanted).unmatched == 2
     assert not compare({**wanted, "boxes": boxes.flip(1)}, wanted).equal
     assert not compare({**wanted, "count": torch.full((2, 1), 49)}, wanted).equal
     assert not compare({**wanted, "scores": scores * float("nan")}, wanted).equal
@@ -211,3 +213,15 @@ def test_comparing_lists() -> None:
     raw = torch.rand(2, 3, 4, 5)
     assert compare({"raw": raw + 1e-4}, {"raw": raw}).equal
     assert not compare({"raw": raw + 1e-2}, {"raw": raw}).equal
+
+
+def test_a_graph_of_other_weights_is_found_out(detector: Detector, detector_onnx: bytes) -> None:
+    inputs = {"Input": pictures(3, 40)}
+    proof = prove(detector, detector_onnx, inputs, "graph")
+    assert proof.outputs.equal and proof.raw_error is not None and proof.raw_error < 1e-5
+    other = copy.deepcopy(detector)
+    other.head.bias[5:] -= 100  # nothing is found any more
+    blind = {"Input": inputs["Input"] * 0 - 1e5}
+    other.head.weight *= 1.01
+    with pytest.raises(QualityError, match="relative error of the raw outputs"):
+        prove(other, detector_onnx, blind, "graph")

@@ -33,7 +33,7 @@ def compare(
     *,
     absolute: float = 1e-3,
     relative: float = 1e-3,
-    share: float = 0.02,
+    share: float = 0.05,
 ) -> Comparison:
     """Equal when every number is within `absolute` + `relative` * |wanted|, or, failing that, when at most `share` of
     the entries of the outputs that are lists, and at least one is allowed, have no partner within that distance.

@@ -71,14 +71,14 @@ def verify(content: bytes, *, backend: str, precision: str, inputs: dict[str, Te
     The raw outputs are compared, not the final ones: suppression turns a difference in the last bit into another list.
     Raises QualityError where the error is above ERROR_LIMIT or a number is not finite.
     """
-    probe = _with_outputs(content, half.boundary(onnx.read(content)))
+    raw = half.boundary(onnx.read(content))
+    probe = onnx.with_outputs(content, raw)
     wanted = open_runtime(probe)(inputs)
     files = build(probe, backend=backend, precision=precision)
     with tempfile.TemporaryDirectory() as folder:
         for suffix, part in files.items():
             (Path(folder) / f"probe{suffix}").write_bytes(part)
         found = open_runtime(Path(folder) / f"probe{next(iter(files))}")(inputs)
-    raw = half.boundary(onnx.read(content))
     errors = {name: relative_error(found[name], wanted[name]) for name in raw}
     finite = all(bool(torch.isfinite(value).all()) for value in found.values() if value.is_floating_point())
     worst = max(errors.values(), default=0.0)
@@ -139,14 +139,3 @@ def _openvino(content: bytes, precision: str, metadata: dict[str, Any]) -> dict[
         path = Path(folder) / "graph.xml"
         openvino.save_model(model, path, compress_to_fp16=precision == "fp16")
         return {suffix: path.with_suffix(suffix).read_bytes() for suffix in SUFFIXES["openvino"]}
-
-
-def _with_outputs(content: bytes, names: list[str]) -> bytes:
-    """The same graph with some of its inner values as further outputs."""
-    import onnx as library
-
-    model = onnx.read(content)
-    present = {value.name for value in model.graph.output}
-    inner = library.shape_inference.infer_shapes(model).graph.value_info
-    model.graph.output.extend(value for value in inner if value.name in names and value.name not in present)
-    return model.SerializeToString()

@@ -133,6 +133,17 @@ def fix_batch(content: bytes, batch_size: int) -> bytes:
     return model.SerializeToString()
 
 
+def with_outputs(content: bytes, names: list[str]) -> bytes:
+    """The same graph with some of its inner values as further outputs."""
+    import onnx
+
+    model = read(content)
+    present = {value.name for value in model.graph.output}
+    inner = onnx.shape_inference.infer_shapes(model).graph.value_info
+    model.graph.output.extend(value for value in inner if value.name in names and value.name not in present)
+    return model.SerializeToString()
+
+
 class _Ordered(nn.Module):
     """Gives the outputs as a tuple: exporters keep the order of a tuple."""
 

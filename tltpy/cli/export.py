@@ -1,0 +1,121 @@
+"""tlt-export: the graph of a trained model, sealed or as plain ONNX."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tltpy import tasks
+from tltpy.cli import boundary
+from tltpy.cli.experiment import need_key, read_spec, task_argument
+from tltpy.errors import UsageError
+
+PROGRAM = "tlt-export"
+FILE = click.Path(path_type=Path)
+CALIBRATION = ("cal_image_dir", "cal_data_file", "cal_cache_file", "cal_json_file", "batches", "force_ptq")
+TENSORRT = (
+    "max_batch_size", "min_batch_size", "opt_batch_size", "max_workspace_size", "strict_type_constraints",
+    "onnx_route", "gpu_index",
+)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@task_argument
+@click.option("-m", "--model", type=FILE, required=True, metavar="MODEL", help="The trained model, a .tlt.")
+@click.option("-o", "--output_file", "output", type=FILE, metavar="OUT",
+              help="The file to write. [default: MODEL with .etlt or .onnx]")
+@boundary.key_option
+@click.option("-e", "--experiment_spec", "--experiment_spec_file", "spec", type=FILE, metavar="SPEC",
+              help="Thresholds of the graph are taken from here. [default: the spec in the model file]")
+@click.option("--format", "format_", type=click.Choice(["etlt", "onnx"]),
+              help="Sealed, or plain ONNX that every runtime opens. [default: by the suffix of OUT, else etlt]")
+@click.option("--batch_size", "--static_batch_size", "batch_size", type=int, default=-1, metavar="N",
+              help="Make the graph for batches of N alone. [default: -1, any size]")
+@click.option("--data_type", type=click.Choice(["fp32", "fp16", "int8"], case_sensitive=False), default="fp32",
+              show_default=True, help="Precision of --engine_file. The graph itself is fp32 always.")
+@click.option("--engine_file", type=FILE, metavar="ENGINE", help="Build an ONNX Runtime engine, too.")
+@click.option("--target_opset", type=int, default=18, show_default=True, metavar="N", help="ONNX operator set.")
+@click.option("-r", "--results_dir", type=FILE, metavar="DIR", help="Where status.json goes.")
+@click.option("--cal_image_dir", type=FILE, metavar="DIR", help="Of int8: pictures to calibrate with.")
+@click.option("--cal_data_file", type=FILE, metavar="FILE", help="Of int8: calibration tensors.")
+@click.option("--cal_cache_file", type=FILE, metavar="FILE", help="Of int8: calibration cache.")
+@click.option("--cal_json_file", type=FILE, metavar="FILE", help="Of int8: scales of a quantized model.")
+@click.option("--batches", type=int, metavar="N", help="Of int8: batches to calibrate with.")
+@click.option("--force_ptq", is_flag=True, help="Of int8: calibrate even a quantized model.")
+@click.option("--max_batch_size", type=int, metavar="N", help="Of TensorRT; no effect here.")
+@click.option("--min_batch_size", type=int, metavar="N", help="Of TensorRT; no effect here.")
+@click.option("--opt_batch_size", type=int, metavar="N", help="Of TensorRT; no effect here.")
+@click.option("--max_workspace_size", type=int, metavar="BYTES", help="Of TensorRT; no effect here.")
+@click.option("-s", "--strict_type_constraints", is_flag=True, help="Of TensorRT; no effect here.")
+@click.option("--onnx_route", metavar="NAME", help="Of the originals' converters; no effect here.")
+@click.option("--gpu_index", type=int, metavar="N", help="Accepted as published; exporting works on the CPU.")
+@boundary.overwrite_option
+@boundary.log_options
+def command(task: str, spec: Path | None, quiet: bool, verbose: bool, as_json: bool, **options: Any) -> None:
+    """Write the graph of a model: network, decoding and suppression in standard ONNX operators.
+
+    It is run once and compared with the model before it is written.
+    """
+    log = boundary.make_log(PROGRAM, quiet, verbose)
+    precision = options["data_type"].lower()
+    format_, output = _output(options["model"], options["output"], options["format_"])
+    if precision == "int8":
+        raise UsageError(
+            "--data_type int8 needs a quantized model, and this one holds float weights",
+            "the published graph is the same for all data types: export with fp32, and build an fp16 engine of it",
+        )
+    if options["batch_size"] == 0 or options["batch_size"] < -1:
+        raise UsageError(f"--batch_size {options['batch_size']}: give 1 or more, or -1 for any size")
+    for name in _given((*CALIBRATION, *TENSORRT)):
+        reason = "it concerns calibration for int8" if name in CALIBRATION else "no TensorRT or GPU takes part"
+        log.warn(f"--{name} has no effect: {reason}")
+    cfg = read_spec(task, spec, log) if spec else None
+
+    from tltpy import artifact
+
+    header = artifact.check_key(options["model"], need_key(options["key"]))
+    if header.kind == "graph":
+        raise UsageError(f"{options['model']}: this is an exported graph already", "give the .tlt it was made from")
+    if precision == "fp16":
+        log.info("the graph is fp32: --data_type decides the precision of the engine alone")
+
+    from tltpy.steps import export
+
+    request = export.ExportRequest(
+        task=tasks.entry(task).name,
+        cfg=cfg,
+        model=options["model"],
+        output=output,
+        key=options["key"],
+        format=format_,
+        batch_size=options["batch_size"] if options["batch_size"] > 0 else None,
+        opset=options["target_opset"],
+        engine_file=options["engine_file"],
+        precision=precision,
+        results_dir=options["results_dir"],
+        overwrite=options["overwrite"],
+    )
+    result = export.run(request, log)
+    click.echo(json.dumps(result) if as_json else export.text(result))
+
+
+def _given(names: tuple[str, ...]) -> list[str]:
+    """Those of the options that stand on the command line."""
+    context = click.get_current_context()
+    return [name for name in names if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
+
+
+def _output(model: Path, output: Path | None, format_: str | None) -> tuple[str, Path]:
+    """Format and file, each by the other where it is not given."""
+    if format_ is None:
+        format_ = "onnx" if output is not None and output.suffix.lower() == ".onnx" else "etlt"
+    if output is None:
+        output = model.with_suffix(f".{format_}")
+    if format_ == "etlt" and output.suffix.lower() == ".onnx":
+        raise UsageError(f"{output}: a sealed file that is called .onnx would mislead", "--format onnx, or OUT.etlt")
+    return format_, output
+
+
+def main() -> None:
+    boundary.main(command, PROGRAM)

@@ -1,0 +1,166 @@
+"""convert: an exported graph in, an engine out, and how fast it is on this machine."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tltpy import artifact, files
+from tltpy.deploy import engine, perf
+from tltpy.deploy.runtime import Runtime, dims, open_runtime
+from tltpy.errors import UsageError
+from tltpy.log import Log
+
+REPORTS = {"perf.txt": perf.text, "perf.json": perf.Report.to_json, "perf.html": perf.html}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Shapes of one input, batch first: the smallest, the usual, the largest."""
+
+    name: str
+    least: tuple[int, ...]
+    usual: tuple[int, ...]
+    most: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertRequest:
+    """`dims` (C, H, W), `nodes` and `layout` are what the user believes of the graph; they are checked."""
+
+    source: Path
+    engine: Path
+    key: str | None = None
+    backend: str = "onnxruntime"
+    precision: str = "fp32"
+    dims: tuple[int, ...] | None = None
+    nodes: tuple[str, ...] = ()
+    layout: str = "nchw"
+    profiles: tuple[Profile, ...] = ()
+    max_batch_size: int | None = None
+    perf: bool = False
+    out_dir: Path | None = None  # None: ENGINE.perf
+    overwrite: bool = False
+
+
+def run(request: ConvertRequest, log: Log) -> dict[str, Any]:
+    """Builds, compares the engine with the graph, writes, measures."""
+    load = perf.system_load()
+    engine.require(request.backend, request.precision)
+    places = _places(request)
+    reports = request.out_dir or request.engine.with_name(f"{request.engine.name}.perf")
+    for path in (*places.values(), *([reports] if request.perf else [])):
+        files.refuse_existing(path, request.overwrite)
+    content = _read(request)
+    graph = open_runtime(content, name=str(request.source))
+    _check(request, graph)
+    log.info(f"building {request.engine} for {request.backend}, {request.precision}")
+    probe = engine.made_up(graph.inputs, graph.metadata, 2)
+    error = engine.verify(content, backend=request.backend, precision=request.precision, inputs=probe)
+    log.info(f"largest relative error of a raw output against the graph: {error:.2g}")
+    built = engine.build(
+        content, backend=request.backend, precision=request.precision, batch_size=_fixed_batch(request.profiles)
+    )
+    for suffix, part in built.items():
+        with files.atomic(places[suffix]) as file:
+            file.write(part)
+        log.info(f"wrote {places[suffix]}")
+    result: dict[str, Any] = {
+        "source": str(request.source),
+        "engine": str(request.engine),
+        "files": [str(path) for path in places.values()],
+        "bytes": sum(map(len, built.values())),
+        "backend": request.backend,
+        "precision": request.precision,
+        "error": error,
+    }
+    if request.perf:
+        result["perf"] = _measure(request, reports, load, log)
+    return result
+
+
+def text(result: dict[str, Any]) -> str:
+    facts = f"{result['bytes'] / 1e6:.2f} MB  {result['backend']} {result['precision']}"
+    line = f"{result['engine']}  {facts}  relative error {result['error']:.2g}"
+    return line + (f"\n\n{result['perf']['text']}" if "perf" in result else "")
+
+
+def _places(request: ConvertRequest) -> dict[str, Path]:
+    """suffix -> path of the files of the engine."""
+    suffixes = engine.SUFFIXES[request.backend]
+    if len(suffixes) == 1:
+        return {suffixes[0]: request.engine}
+    if request.engine.suffix != suffixes[0]:
+        raise UsageError(
+            f"{request.engine}: an {request.backend} engine is two files, {' and '.join(suffixes)}",
+            f"name it -e {request.engine.with_suffix(suffixes[0])}",
+        )
+    return {suffix: request.engine.with_suffix(suffix) for suffix in suffixes}
+
+
+def _read(request: ConvertRequest) -> bytes:
+    if artifact.flavour(request.source) == "onnx":
+        return request.source.read_bytes()
+    return artifact.load_graph(request.source, request.key).onnx
+
+
+def _check(request: ConvertRequest, graph: Runtime) -> None:
+    pictures = {name: port.shape[1:] for name, port in graph.inputs.items() if len(port.shape) == 4}
+    if request.layout != "nchw" and (request.layout != "nc" or pictures):
+        raise UsageError(f"{request.source}: the graph takes its input as nchw, not {request.layout}")
+    if request.dims is not None and request.dims not in pictures.values():
+        known = ", ".join(f"{name} of {dims(shape)}" for name, shape in pictures.items()) or "no pictures"
+        raise UsageError(f"{request.source}: the graph takes {known}, not {dims(request.dims)}", "leave -d away")
+    for name in request.nodes:
+        if name not in graph.outputs:
+            raise UsageError(f'{request.source}: no output "{name}"', "the outputs are " + ", ".join(graph.outputs))
+    for profile in request.profiles:
+        port = graph.inputs.get(profile.name)
+        if port is None:
+            known = "the inputs are " + ", ".join(graph.inputs)
+            raise UsageError(f'{request.source}: no input "{profile.name}"', known)
+        for shape in (profile.least, profile.usual, profile.most):
+            fits = len(shape) == len(port.shape) and all(
+                want in (None, have) for want, have in zip(port.shape, shape, strict=True)
+            )
+            if not fits:
+                raise UsageError(
+                    f"{request.source}: {profile.name} is {dims(port.shape)}, and -p gives {dims(shape)}",
+                    "? stands for any size",
+                )
+
+
+def _fixed_batch(profiles: tuple[Profile, ...]) -> int | None:
+    """The batch size where the profiles leave one alone."""
+    sizes = {size for profile in profiles for size in (profile.least[0], profile.most[0])}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _measure(request: ConvertRequest, folder: Path, load: float | None, log: Log) -> dict[str, Any]:
+    if request.backend == "onnxruntime" and request.precision == "fp16":
+        log.warn(
+            "ONNX Runtime computes float16 in float32 on most processors, with a cast before and after: this engine is "
+            "for GPUs and slower here than one of fp32"
+        )
+    threads = torch.get_num_threads()
+    runtime = open_runtime(request.engine, threads=threads)
+    sizes = [1, *(profile.most[0] for profile in request.profiles), *filter(None, [request.max_batch_size])]
+    log.info(f"measuring on {threads} threads")
+    report = perf.measure(
+        runtime,
+        engine.made_up(runtime.inputs, runtime.metadata, 1),
+        engine=str(request.engine),
+        threads=threads,
+        batch_sizes=sizes,
+        load=load,
+    )
+    if perf.is_busy(report):
+        log.warn(
+            f"the machine is busy (load {report.load:.1f}): these numbers are worse than they need be",
+            "measure again when nothing else runs",
+        )
+    for name, render in REPORTS.items():
+        files.write_text(folder / name, render(report))
+    log.info(f"wrote {', '.join(str(folder / name) for name in REPORTS)}")
+    return {**asdict(report), "text": perf.text(report)}
