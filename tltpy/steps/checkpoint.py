@@ -79,11 +79,17 @@ def load(file: artifact.ModelFile, trainee: Trainee) -> None:
     if trainee.average:
         trainee.average.load(usable, training["average_steps"])
     state: dict[int, dict[str, Any]] = {int(number): dict(values) for number, values in training["optimizer"].items()}
+    parameters = [parameter for group in trainee.optimizer.param_groups for parameter in group["params"]]
     for name, value in file.tensors.items():
         if name.startswith("@optimizer/"):
             _, number, entry = name.split("/")
-            state.setdefault(int(number), {})[entry] = value
+            state.setdefault(int(number), {})[entry] = _laid_out(value, parameters[int(number)])
     groups = trainee.optimizer.state_dict()["param_groups"]
     trainee.optimizer.load_state_dict({"state": state, "param_groups": groups})
     trainee.scaler.load_state_dict(training["scaler"])
     trainee.position = Position(**training["position"])
+
+
+def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
+    """In the memory format of its parameter: a fused optimizer walks through both as they lie in memory."""
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value) if value.shape == parameter.shape else value

@@ -140,7 +140,7 @@ class Training:
         number = epoch * self.loader.steps + position.step
         if number == 0 and self.events:
             self.events.images(batch, 0)
-        rate = self.schedule.at(number / (self.config.num_epochs * self.loader.steps))
+        rate = self._rate(number)
         for group in trainee.optimizer.param_groups:
             group["lr"] = rate
         trainee.optimizer.zero_grad(set_to_none=True)
@@ -166,6 +166,10 @@ class Training:
         if self.events:
             self.events.scalars({**{f"step/{name}": value for name, value in values.items()}, "step/lr": rate}, number)
         return values, rate
+
+    def _rate(self, number: int) -> float:
+        """The learning rate of a step, counted from the start of the training."""
+        return self.schedule.at(number / (self.config.num_epochs * self.loader.steps))
 
     def _measure(self, epoch: int) -> tuple[dict[str, float], str]:
         """Numbers and table of the validation, when it is the turn of this epoch."""
@@ -203,8 +207,8 @@ class Training:
 
     def _write(self, epoch: int, losses: dict[str, float], measured: dict[str, float], table: str, seconds: float) -> None:
         """The files of an epoch: log row, events, numbered, best and last model."""
-        trainee, position, number = self.trainee, self.trainee.position, epoch + 1
-        rate = trainee.optimizer.param_groups[0]["lr"]
+        position, number = self.trainee.position, epoch + 1
+        rate = self._rate(number * self.loader.steps - 1)
         self.history.add(epoch, {**losses, "lr": rate, **measured})
         if self.events:
             self.events.scalars({f"epoch/{name}": value for name, value in {**losses, **measured}.items()}, number)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from tltpy.detection.draw import draw
-from tltpy.detection.plots import precision_recall_figure
 from tltpy.detection.records import DetectionRecord
 from tltpy.metrics.average_precision import AveragePrecision
 from tltpy.spec.detection_pb2 import EvalConfig
@@ -114,6 +113,8 @@ class DetectionMetric:
     def pictures(self) -> dict[str, bytes]:
         if not self.drawn:
             return {}
+        from tltpy.detection.plots import precision_recall_figure
+
         title = f"precision and recall at IoU {self.average.iou_threshold:g}"
         return {"precision_recall.png": precision_recall_figure(self.average.curves(), title)}
 
@@ -153,7 +154,8 @@ def graphs(model: nn.Module, cfg: Any) -> list[Graph]:
             "top_k": cfg.nms_config.top_k,
         },
     }
-    return [Graph("yolo", Detector(model, _postprocess(cfg)), example, OUTPUTS, metadata)]
+    detector = Detector(model, _postprocess(cfg)).train(model.training)
+    return [Graph("yolo", detector, example, OUTPUTS, metadata)]
 
 
 def present(record: DetectionRecord, prediction: Detections, cfg: Any, threshold: float) -> Presentation:
