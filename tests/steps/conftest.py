@@ -26,8 +26,8 @@ augmentation_config {{
 }}
 training_config {{
   batch_size_per_gpu: 4 num_epochs: {epochs} checkpoint_interval: 1 n_workers: 1
-  learning_rate {{ soft_start_annealing_schedule {{ min_learning_rate: 1e-4 max_learning_rate: 2e-3 soft_start: 0.1 annealing: 0.6 }} }}
-  visualizer {{ enabled: false }}
+  learning_rate {{ soft_start_annealing_schedule {{ min_learning_rate: 1e-4 max_learning_rate: 2e-3 soft_start: 0.1
+  annealing: 0.6 }} }} visualizer {{ enabled: false }}
   {training}
 }}
 eval_config {{ batch_size: 4 validation_period_during_training: {period} }}
@@ -65,7 +65,9 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_spec(shapes: Path, tmp_path: Path) -> WriteSpec:
     """write_spec(epochs=2, network="freeze_bn: true") -> path of a spec."""
 
-    def write(name: str = "spec.txt", *, epochs: int = 2, network: str = "", training: str = "", period: int = 1) -> Path:
+    def write(
+        name: str = "spec.txt", *, epochs: int = 2, network: str = "", training: str = "", period: int = 1
+    ) -> Path:
         path = tmp_path / name
         path.write_text(SPEC.format(root=shapes, epochs=epochs, network=network, training=training, period=period))
         return path

@@ -69,7 +69,10 @@ def test_a_run_leaves_the_published_files(write_spec: Callable[..., Path], tmp_p
 
 def test_the_same_seed_gives_the_same_bits_with_any_workers(write_spec: Callable[..., Path], tmp_path: Path) -> None:
     run(write_spec(), tmp_path / "one")
-    for name, workers in (("threads", "n_workers: 3 max_queue_size: 5"), ("processes", "n_workers: 2 use_multiprocessing: true")):
+    for name, workers in (
+        ("threads", "n_workers: 3 max_queue_size: 5"),
+        ("processes", "n_workers: 2 use_multiprocessing: true"),
+    ):
         spec = write_spec(f"{name}.txt")
         spec.write_text(spec.read_text().replace("n_workers: 1", workers))
         run(spec, tmp_path / name)
@@ -134,7 +137,9 @@ def test_two_processes_are_one_with_the_whole_batch(
     two = write_spec("two.txt", epochs=2, training=training)
     text = two.read_text().replace("batch_size_per_gpu: 4", "batch_size_per_gpu: 2")
     two.write_text(text.replace("1e-4 max", "1e-5 max").replace("max_learning_rate: 2e-3", "max_learning_rate: 1e-4"))
-    one.write_text(one.read_text().replace("1e-4 max", "2e-5 max").replace("max_learning_rate: 2e-3", "max_learning_rate: 2e-4"))
+    one.write_text(
+        one.read_text().replace("1e-4 max", "2e-5 max").replace("max_learning_rate: 2e-3", "max_learning_rate: 2e-4")
+    )
     results = []
     for spec, gpus in ((one, 1), (two, 2)):
         out = tmp_path / spec.stem
@@ -142,7 +147,8 @@ def test_two_processes_are_one_with_the_whole_batch(
             "import sys, torch\nfrom tltpy.nn import layers\nfrom tltpy.tasks.yolo import model\n"
             "torch.set_num_threads(1)\n"
             "train = model.YoloV3.train\n"
-            "def frozen(self, mode=True):\n    train(self, mode)\n    layers.freeze_normalization(self)\n    return self\n"
+            "def frozen(self, mode=True):\n    train(self, mode)\n    layers.freeze_normalization(self)\n"
+            "    return self\n"
             "model.YoloV3.train = frozen\n"
             "start = model.YoloV3._start\n"
             "def started(self, *args):\n    start(self, *args)\n    layers.freeze_normalization(self)\n"
@@ -152,7 +158,9 @@ def test_two_processes_are_one_with_the_whole_batch(
         (tmp_path / "frozen.py").write_text(script)
         launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"] if gpus == 2 else []
         arguments = ["yolo", "-e", str(spec), "-r", str(out), "-k", KEY, "-q", "-m", str(start)]
-        done = subprocess.run([sys.executable, *launch, str(tmp_path / "frozen.py"), *arguments], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, *launch, str(tmp_path / "frozen.py"), *arguments], capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         results.append(tensors(out, "epoch_002"))
     before = models.network_tensors(tensors(tmp_path / "first"))
@@ -211,7 +219,10 @@ def test_weights_start_from_a_model(write_spec: Callable[..., Path], tmp_path: P
 
 def test_mixed_precision_trains(write_spec: Callable[..., Path], tmp_path: Path) -> None:
     result = run(write_spec(epochs=1), tmp_path / "out", use_amp=True)
-    assert result["last_epoch"]["loss"] == pytest.approx(result["last_epoch"]["loss"]) and (tmp_path / "out/weights").exists()
+    assert (
+        result["last_epoch"]["loss"] == pytest.approx(result["last_epoch"]["loss"])
+        and (tmp_path / "out/weights").exists()
+    )
 
 
 def test_a_dry_run_writes_nothing(write_spec: Callable[..., Path], tmp_path: Path) -> None:

@@ -62,8 +62,12 @@ def slow_loss(raw: np.ndarray, objects: list[list[list[float]]], labels: list[li
             ty, tx, th, tw, objectness, *logits = values[n]
             if n in owner:
                 y, x, h, w = boxes[owner[n]]
-                errors = [(y - cy) / sy - sigmoid(ty), (x - cx) / sx - sigmoid(tx),
-                          math.log(min(max(h / ah, 0.01), 100)) - th, math.log(min(max(w / aw, 0.01), 100)) - tw]
+                errors = [
+                    (y - cy) / sy - sigmoid(ty),
+                    (x - cx) / sx - sigmoid(tx),
+                    math.log(min(max(h / ah, 0.01), 100)) - th,
+                    math.log(min(max(w / aw, 0.01), 100)) - tw,
+                ]
                 location += 0.5 * sum(error**2 for error in errors) * (2 - h * w)
                 positive -= math.log(sigmoid(objectness))
                 label = names[owner[n]]
@@ -74,9 +78,12 @@ def slow_loss(raw: np.ndarray, objects: list[list[list[float]]], labels: list[li
             if max([iou(box, boxes[number]) for number in owner.values()], default=0.0) < WEIGHTS.neutral_iou:
                 background -= math.log(1 - sigmoid(objectness))
                 negatives += 1
-    parts = {"location": WEIGHTS.location * location / max(count, 1e-5), "objectness": positive / max(count, 1e-5),
-             "classes": WEIGHTS.classes * classes / max(count, 1e-5),
-             "background": WEIGHTS.negative * background / max(negatives, 1e-5)}
+    parts = {
+        "location": WEIGHTS.location * location / max(count, 1e-5),
+        "objectness": positive / max(count, 1e-5),
+        "classes": WEIGHTS.classes * classes / max(count, 1e-5),
+        "background": WEIGHTS.negative * background / max(negatives, 1e-5),
+    }
     return {"loss": sum(parts.values()), **parts}
 
 

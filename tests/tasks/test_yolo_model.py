@@ -11,7 +11,15 @@ from tltpy.nn.layers import ConvUnit
 from tltpy.tasks.yolo.decode import OUTPUTS, Anchors, Postprocess
 from tltpy.tasks.yolo.model import YoloV3
 
-ALL = [("resnet", 10), ("resnet", 18), ("resnet", 34), ("resnet", 50), ("resnet", 101), ("darknet", 19), ("darknet", 53)]
+ALL = [
+    ("resnet", 10),
+    ("resnet", 18),
+    ("resnet", 34),
+    ("resnet", 50),
+    ("resnet", 101),
+    ("darknet", 19),
+    ("darknet", 53),
+]
 
 
 def network(arch: str = "resnet", layers: int = 10, blocks: int = 2, **more: object) -> YoloV3:
@@ -47,8 +55,11 @@ def resnet(depths: tuple[int, ...], bottleneck: bool) -> int:
     for depth, width in zip(depths, (64, 128, 256, 512), strict=True):
         for _ in range(depth):
             out = 4 * width if bottleneck else width
-            inner = (unit(width_in, width, 1) + unit(width, width, 3) + unit(width, out, 1)) if bottleneck else (
-                unit(width_in, width, 3) + unit(width, width, 3))
+            inner = (
+                (unit(width_in, width, 1) + unit(width, width, 3) + unit(width, out, 1))
+                if bottleneck
+                else (unit(width_in, width, 3) + unit(width, width, 3))
+            )
             total += inner + unit(width_in, out, 1)
             width_in = out
     return total
@@ -87,7 +98,8 @@ def test_parameters_follow_from_the_published_widths(
 
 
 def test_darknet53_with_a_full_head_is_the_paper_s_network() -> None:
-    """61,949,149 parameters: the published yolov3.weights of 80 classes and 3 anchors a scale, without running statistics."""
+    """61,949,149 parameters: the published yolov3.weights of 80 classes and 3 anchors a scale, without running
+    statistics."""
     with torch.device("meta"):
         model = YoloV3(arch="darknet", layers=53, conv_blocks=2, anchors=[3, 3, 3], classes=80)
     assert sum(parameter.numel() for parameter in model.parameters()) == 61_949_149
@@ -109,13 +121,20 @@ def test_frozen_normalization_of_the_backbone_stays_as_it_is_and_the_head_s_move
     model = network(freeze_bn=True).train()
     before = {name: value.clone() for name, value in model.state_dict().items() if "running_mean" in name}
     model({"Input": torch.randn(2, 3, 64, 96)})
-    moved = {name for name, value in model.state_dict().items() if "running_mean" in name and not torch.equal(value, before[name])}
+    moved = {
+        name
+        for name, value in model.state_dict().items()
+        if "running_mean" in name and not torch.equal(value, before[name])
+    }
     assert moved == {name for name in before if not name.startswith("taps.backbone")}
 
 
 def test_force_relu_leaves_no_leaky_unit() -> None:
     for arch, layers in (("resnet", 18), ("darknet", 19)):
-        kinds = {force: {type(layer) for layer in network(arch, layers, force_relu=force).modules()} for force in (False, True)}
+        kinds = {
+            force: {type(layer) for layer in network(arch, layers, force_relu=force).modules()}
+            for force in (False, True)
+        }
         assert nn.LeakyReLU in kinds[False] and nn.LeakyReLU not in kinds[True]
 
 
@@ -124,7 +143,9 @@ def test_one_channel_pictures_need_a_first_layer_of_one_channel() -> None:
     assert first.conv.in_channels == 1
 
 
-def slow_boxes(raw: np.ndarray, sizes: list[tuple[int, int]], anchors: Anchors) -> list[tuple[list[float], list[float]]]:
+def slow_boxes(
+    raw: np.ndarray, sizes: list[tuple[int, int]], anchors: Anchors
+) -> list[tuple[list[float], list[float]]]:
     """Corners and class scores of one picture's maps, by the published formulas."""
     found = []
     for values, (height, width), scale in zip(raw, sizes, anchors.scales, strict=True):
@@ -140,7 +161,9 @@ def slow_boxes(raw: np.ndarray, sizes: list[tuple[int, int]], anchors: Anchors) 
     return found
 
 
-def slow_nms(found: list[tuple[list[float], list[float]]], threshold: float, limit: float, most: int) -> list[tuple[float, ...]]:
+def slow_nms(
+    found: list[tuple[list[float], list[float]]], threshold: float, limit: float, most: int
+) -> list[tuple[float, ...]]:
     rows: list[tuple[float, ...]] = []
     for label in range(len(found[0][1])):
         kept: list[tuple[list[float], float]] = []
@@ -162,7 +185,13 @@ def test_postprocess_is_the_published_one(top_k: int, threshold: float) -> None:
     anchors = Anchors((((0.5, 0.4),), ((0.3, 0.2), (0.2, 0.3)), ((0.1, 0.15),)))
     rng = np.random.default_rng(top_k)
     sizes = [(2, 3), (4, 6), (8, 12)]
-    raw = [[rng.normal(0, 1.5, (len(scale) * 7, *size)).astype(np.float32) for scale, size in zip(anchors.scales, sizes, strict=True)] for _ in range(3)]
+    raw = [
+        [
+            rng.normal(0, 1.5, (len(scale) * 7, *size)).astype(np.float32)
+            for scale, size in zip(anchors.scales, sizes, strict=True)
+        ]
+        for _ in range(3)
+    ]
     maps = {name: torch.from_numpy(np.stack([one[i] for one in raw])) for i, name in enumerate(("big", "mid", "small"))}
     post = Postprocess(anchors=anchors, input_hw=(64, 96), confidence=threshold, iou=0.45, top_k=top_k)
     outputs = post(maps)

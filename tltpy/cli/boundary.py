@@ -55,7 +55,12 @@ def _terminate(signum: int, frame: object) -> None:
 
 def key_option(command: F) -> F:
     return click.option(
-        "-k", "--key", "key", metavar="KEY", envvar="TLT_KEY", callback=_read_key,
+        "-k",
+        "--key",
+        "key",
+        metavar="KEY",
+        envvar="TLT_KEY",
+        callback=_read_key,
         help="Key of the model files; @FILE reads it from a file. [env: TLT_KEY]",
     )(command)
 

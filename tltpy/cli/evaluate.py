@@ -14,17 +14,54 @@ from tltpy.errors import UsageError
 
 @click.command()
 @task_argument
-@click.option("-e", "--experiment_spec_file", "--experiment_spec", "spec", type=click.Path(path_type=Path), metavar="SPEC", help="The experiment spec.")
-@click.option("-m", "--model", type=click.Path(path_type=Path), metavar="MODEL", help="A .tlt, .etlt, .onnx or engine; none: the untrained network.")
+@click.option(
+    "-e",
+    "--experiment_spec_file",
+    "--experiment_spec",
+    "spec",
+    type=click.Path(path_type=Path),
+    metavar="SPEC",
+    help="The experiment spec.",
+)
+@click.option(
+    "-m",
+    "--model",
+    type=click.Path(path_type=Path),
+    metavar="MODEL",
+    help="A .tlt, .etlt, .onnx or engine; none: the untrained network.",
+)
 @boundary.key_option
-@click.option("-b", "--batch_size", type=click.IntRange(1), metavar="N", help="Examples in a batch [default: eval_config.batch_size].")
-@click.option("-r", "--results_dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder for evaluation.json and curves.")
+@click.option(
+    "-b",
+    "--batch_size",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Examples in a batch [default: eval_config.batch_size].",
+)
+@click.option(
+    "-r", "--results_dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder for evaluation.json and curves."
+)
 @click.option("--coco", is_flag=True, help="COCO's average precision, too.")
-@click.option("--align", type=click.Path(path_type=Path), metavar="OTHER", help="A second file: compare both on the same data.")
-@click.option("--tolerance", type=click.FloatRange(0), default=0.002, show_default=True, help="Greatest difference of the metric with --align.")
+@click.option(
+    "--align", type=click.Path(path_type=Path), metavar="OTHER", help="A second file: compare both on the same data."
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0),
+    default=0.002,
+    show_default=True,
+    help="Greatest difference of the metric with --align.",
+)
 @click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Put a row into this results.json.")
-@click.option("--as", "record_as", metavar="NAME", help="Name of the row; baseline: what the others are measured against.")
-@click.option("--table", type=click.Path(path_type=Path), metavar="FILE", help="Print the table of a results.json, evaluate nothing.")
+@click.option(
+    "--as", "record_as", metavar="NAME", help="Name of the row; baseline: what the others are measured against."
+)
+@click.option(
+    "--table",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Print the table of a results.json, evaluate nothing.",
+)
 @click.option("--gpu_index", type=click.IntRange(0), default=0, show_default=True, help="The GPU to use.")
 @boundary.overwrite_option
 @boundary.log_options
@@ -46,10 +83,9 @@ def command(task: str, spec: Path | None, as_json: bool, quiet: bool, verbose: b
     log = boundary.make_log("tlt-evaluate", quiet, verbose)
     cfg = read_spec(task, spec, log)
     if options["model"]:
-        from tltpy import artifact
+        from tltpy.steps import models
 
-        if artifact.flavour(options["model"]) in ("model", "graph"):
-            artifact.check_key(options["model"], options["key"])
+        models.check_key(options["model"], options["key"])
 
     from tltpy.steps import evaluate
 

@@ -12,8 +12,14 @@ from tltpy.spec.load import load
 
 task_argument = click.argument("task", type=click.Choice(tasks.names()), metavar="TASK")
 spec_option = click.option(
-    "-e", "--experiment_spec_file", "--experiment_spec", "spec", type=click.Path(path_type=Path), required=True,
-    metavar="SPEC", help="The experiment spec.",
+    "-e",
+    "--experiment_spec_file",
+    "--experiment_spec",
+    "spec",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="SPEC",
+    help="The experiment spec.",
 )
 
 
@@ -29,5 +35,7 @@ def read_spec(task: str, path: Path, log: Log) -> Any:
 def need_key(key: str | None) -> str:
     """ModelFileError where no key was given."""
     if not key:
-        raise ModelFileError("a key is needed for model files", "give -k KEY, -k @FILE or the environment variable TLT_KEY")
+        raise ModelFileError(
+            "a key is needed for model files", "give -k KEY, -k @FILE or the environment variable TLT_KEY"
+        )
     return key

@@ -17,16 +17,42 @@ PATH = click.Path(path_type=Path)
 @click.command()
 @task_argument
 @spec_option
-@click.option("-m", "--model", "-p", "--engine", "model", type=PATH, required=True, metavar="MODEL", help="A .tlt, .etlt, .onnx or engine.")
+@click.option(
+    "-m",
+    "--model",
+    "-p",
+    "--engine",
+    "model",
+    type=PATH,
+    required=True,
+    metavar="MODEL",
+    help="A .tlt, .etlt, .onnx or engine.",
+)
 @boundary.key_option
-@click.option("-i", "--image_input", "--inference_input", "source", type=PATH, metavar="IMAGE|DIR", help="A picture or a folder of pictures.")
+@click.option(
+    "-i",
+    "--image_input",
+    "--inference_input",
+    "source",
+    type=PATH,
+    metavar="IMAGE|DIR",
+    help="A picture or a folder of pictures.",
+)
 @click.option("-o", "--output_images", "images_dir", type=PATH, metavar="DIR", help="Folder for the drawings.")
 @click.option("-l", "--output_labels", "labels_dir", type=PATH, metavar="DIR", help="Folder for the label files.")
 @click.option("-r", "--results_dir", type=PATH, metavar="DIR", help="TAO's form: DIR/images_annotated and DIR/labels.")
 @click.option("--model-inputs", metavar="NAME:PATH", help="HAT's form of -i.")
 @click.option("--save-path", type=PATH, metavar="DIR", help="HAT's form of -r.")
-@click.option("-t", "--threshold", type=click.FloatRange(0, 1), default=0.3, show_default=True, help="Least score that is shown.")
-@click.option("-b", "--batch_size", type=click.IntRange(1), metavar="N", help="Pictures in a batch [default: eval_config.batch_size].")
+@click.option(
+    "-t", "--threshold", type=click.FloatRange(0, 1), default=0.3, show_default=True, help="Least score that is shown."
+)
+@click.option(
+    "-b",
+    "--batch_size",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Pictures in a batch [default: eval_config.batch_size].",
+)
 @click.option("--trt", is_flag=True, help="TLT 2.0's word for an engine; any kind of file is recognised without it.")
 @click.option("--gpu_index", type=click.IntRange(0), default=0, show_default=True, help="The GPU to use.")
 @boundary.overwrite_option
@@ -39,11 +65,9 @@ def command(task: str, spec: Path, as_json: bool, quiet: bool, verbose: bool, **
     source, images_dir, labels_dir = _places(options)
     log = boundary.make_log("tlt-infer", quiet, verbose)
     cfg = read_spec(task, spec, log)
-    from tltpy import artifact
+    from tltpy.steps import models
 
-    found = artifact.flavour(options["model"])
-    if found in ("model", "graph"):
-        artifact.check_key(options["model"], options["key"])
+    found = models.check_key(options["model"], options["key"])
     if options["trt"] and found == "model":
         raise UsageError(f"{options['model']}: --trt is given, but this is a .tlt model, no engine", "leave out --trt")
 
@@ -76,7 +100,9 @@ def _places(options: dict[str, Any]) -> tuple[Path, Path | None, Path | None]:
             raise UsageError("-i and --model-inputs mean the same: give one of them")
         pairs = [pair.partition(":") for pair in options["model_inputs"].split(",")]
         if len(pairs) != 1 or not pairs[0][2]:
-            raise UsageError(f"--model-inputs {options['model_inputs']}: one NAME:PATH is needed", "for instance image:picture.png")
+            raise UsageError(
+                f"--model-inputs {options['model_inputs']}: one NAME:PATH is needed", "for instance image:picture.png"
+            )
         source = Path(pairs[0][2])
     if source is None:
         raise UsageError("the pictures are missing", "-i IMAGE or -i DIR")

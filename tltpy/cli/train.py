@@ -17,16 +17,26 @@ from tltpy.errors import UsageError
 @click.command()
 @task_argument
 @spec_option
-@click.option("-r", "--results_dir", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder of the results.")
+@click.option(
+    "-r", "--results_dir", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder of the results."
+)
 @boundary.key_option
-@click.option("-m", "--model", type=click.Path(path_type=Path), metavar="WEIGHTS", help="A trained or pruned .tlt to start from.")
-@click.option("--gpus", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine, one a GPU.")
-@click.option("--gpu_index", type=click.IntRange(0), default=0, show_default=True, help="The GPU of a run with one process.")
+@click.option(
+    "-m", "--model", type=click.Path(path_type=Path), metavar="WEIGHTS", help="A trained or pruned .tlt to start from."
+)
+@click.option(
+    "--gpus", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine, one a GPU."
+)
+@click.option(
+    "--gpu_index", type=click.IntRange(0), default=0, show_default=True, help="The GPU of a run with one process."
+)
 @click.option("--num_nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines that take part.")
 @click.option("--rdzv_endpoint", metavar="HOST:PORT", help="Where the machines meet; needed with --num_nodes.")
 @click.option("--use_amp", is_flag=True, help="Mixed precision (training_config.amp_dtype).")
 @click.option("--resume", is_flag=True, help="Go on with the run in DIR, from the very step where it stopped.")
-@click.option("--initial_epoch", type=click.IntRange(1), default=1, show_default=True, help="Number of the first epoch.")
+@click.option(
+    "--initial_epoch", type=click.IntRange(1), default=1, show_default=True, help="Number of the first epoch."
+)
 @click.option("--log_file", type=click.Path(path_type=Path), help="Write the log there, too.")
 @click.option("--dry-run", is_flag=True, help="One step on the real data, nothing is written.")
 @boundary.overwrite_option
@@ -44,6 +54,10 @@ def command(task: str, spec: Path, as_json: bool, quiet: bool, verbose: bool, **
     key = options["key"] if options["dry_run"] and not options["model"] else need_key(options["key"])
     if options["resume"] and (options["model"] or options["overwrite"]):
         raise UsageError("--resume goes on with the run as it is: it takes neither -m nor --overwrite")
+    if options["model"]:
+        from tltpy.steps import models
+
+        models.check_key(options["model"], key)
     _spread(options)
 
     from tltpy.steps import train
@@ -70,7 +84,8 @@ def command(task: str, spec: Path, as_json: bool, quiet: bool, verbose: bool, **
 
 def _text(result: dict[str, Any]) -> str:
     if result.get("dry_run"):
-        return f"dry run: loss {result['loss']:.4f}, {result['seconds_per_step']:.2f} s a step, {result['steps_per_epoch']} steps an epoch"
+        speed = f"{result['seconds_per_step']:.2f} s a step, {result['steps_per_epoch']} steps an epoch"
+        return f"dry run: loss {result['loss']:.4f}, {speed}"
     best = "" if result["best_value"] is None else f"  ({result['best_value']:.4f} after epoch {result['best_epoch']})"
     return f"best  {result['best']}{best}\nlast  {result['last']}"
 
@@ -83,7 +98,11 @@ def _spread(options: dict[str, Any]) -> None:
         raise UsageError("--num_nodes needs --rdzv_endpoint HOST:PORT", "the same on every machine")
     launch = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={options['gpus']}"]
     if options["num_nodes"] > 1:
-        launch += [f"--nnodes={options['num_nodes']}", "--rdzv-backend=c10d", f"--rdzv-endpoint={options['rdzv_endpoint']}"]
+        launch += [
+            f"--nnodes={options['num_nodes']}",
+            "--rdzv-backend=c10d",
+            f"--rdzv-endpoint={options['rdzv_endpoint']}",
+        ]
     else:
         launch += ["--standalone"]
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // options["gpus"], 1)))

@@ -11,8 +11,8 @@ import numpy as np
 class PixelCache:
     """Pictures by path, within a budget; threads may share it.
 
-    A cache that is full keeps what it has: an epoch visits every file once, and one that drops the oldest would never be
-    hit. With `evict` it does drop the oldest: for pictures that are wanted twice in short order.
+    A cache that is full keeps what it has: an epoch visits every file once, and one that drops the oldest would
+    never be hit. With `evict` it does drop the oldest: for pictures that are wanted twice in short order.
     """
 
     def __init__(self, budget_bytes: int, read: Callable[[Path], np.ndarray], *, evict: bool = False) -> None:

@@ -1,4 +1,5 @@
-"""Batches in an order that is a pure function of (seed, epoch, index): no number of workers and no rank changes an example.
+"""Batches in an order that is a pure function of (seed, epoch, index): no number of workers and no rank changes an
+example.
 
 Workers are threads (decoding and warping release the interpreter's lock) or processes; each makes whole batches, and a
 few batches are made ahead.
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,11 +22,19 @@ SampleOf = Callable[[Any, np.random.Generator | None], dict[str, Any]]
 Collate = Callable[[list[dict[str, Any]]], Batch]
 
 
+class Records(Protocol):
+    """Examples at random access."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a batch is made; picklable when workers are processes."""
 
-    records: Sequence[Any]
+    records: Records
     sample: SampleOf
     collate: Collate
     seed: int
@@ -53,7 +62,8 @@ class Workers:
 
 @dataclass
 class Loader:
-    """Iterate `epoch(number, first_step)`; close it when done. Rank r of `world` gets every world-th example of a batch."""
+    """Iterate `epoch(number, first_step)`; close it when done. Rank r of `world` gets every world-th example of a
+    batch."""
 
     recipe: Recipe
     batch_size: int
@@ -85,7 +95,9 @@ class Loader:
         """The batches of this rank from `first_step` on."""
         order = self.order(number)
         size = self.batch_size * self.world
-        pending = (order[start : start + size][self.rank :: self.world].tolist() for start in range(0, len(order), size))
+        pending = (
+            order[start : start + size][self.rank :: self.world].tolist() for start in range(0, len(order), size)
+        )
         todo = deque(list(pending)[first_step:])
         todo = deque(indices for indices in todo if indices)
         made: deque[Future[Batch]] = deque()

@@ -42,7 +42,8 @@ class Spatial:
         if turned and angle:
             matrix = rotation(angle, output_hw) @ matrix
         ratio = rng.uniform(self.zoom_min, self.zoom_max)
-        # the window that stays visible is 1 / ratio of the picture, anywhere in it (or the picture anywhere in the window)
+        # the window that stays visible is 1 / ratio of the picture, anywhere in it (or the picture anywhere in the
+        # window)
         left, top = rng.random(2) * (width - width / ratio, height - height / ratio)
         matrix = np.array([[ratio, 0, _centred(ratio, left)], [0, ratio, _centred(ratio, top)], [0, 0, 1]]) @ matrix
         limits = np.array([self.translate_x, self.translate_y]).astype(int)
@@ -79,7 +80,8 @@ class Color:
 
 @dataclass(frozen=True)
 class Hsv:
-    """TLT 3: the hue turns by up to `hue` of half the circle; saturation and value times or over a factor up to theirs."""
+    """TLT 3: the hue turns by up to `hue` of half the circle; saturation and value times or over a factor up to
+    theirs."""
 
     hue: float = 0.0
     saturation: float = 1.0
@@ -123,7 +125,9 @@ def rotation(angle_rad: float, size_hw: tuple[int, int]) -> Matrix:
     """About the centre of the picture; a positive angle turns x towards y (clockwise on the screen)."""
     cosine, sine = math.cos(angle_rad), math.sin(angle_rad)
     cy, cx = (size_hw[0] - 1) / 2, (size_hw[1] - 1) / 2
-    return np.array([[cosine, -sine, cx - cosine * cx + sine * cy], [sine, cosine, cy - sine * cx - cosine * cy], [0, 0, 1]])
+    return np.array(
+        [[cosine, -sine, cx - cosine * cx + sine * cy], [sine, cosine, cy - sine * cx - cosine * cy], [0, 0, 1]]
+    )
 
 
 def hue_saturation(hue_rad: float, saturation: float) -> np.ndarray:

@@ -52,7 +52,9 @@ def _stage_19(width_in: int, number: int, activation: Activation) -> nn.Sequenti
     stage = nn.Sequential()
     stage.add_module("pool", nn.MaxPool2d(2))
     for index, width in enumerate(STAGES_19[number]):
-        stage.add_module(f"conv{index + 1}", ConvUnit(width_in, width, kernel=3 if index % 2 == 0 else 1, activation=activation))
+        stage.add_module(
+            f"conv{index + 1}", ConvUnit(width_in, width, kernel=3 if index % 2 == 0 else 1, activation=activation)
+        )
         width_in = width
     return stage
 

@@ -67,7 +67,8 @@ class ResNet(nn.Module):
         return [self.conv1, *(getattr(self, f"block_{number}") for number in range(1, 5))]
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """[B, in_channels, H, W] -> inner activations and outputs of the last unit of blocks 1-4 (strides 4, 8, 16, 16)."""
+        """[B, in_channels, H, W] -> inner activations and outputs of the last unit of blocks 1-4 (strides 4, 8, 16,
+        16)."""
         inners, outputs = [], []
         x = self.conv1(x)
         for block in self.blocks()[1:]:

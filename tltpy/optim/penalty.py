@@ -1,4 +1,5 @@
-"""L1 and L2 penalties as Keras' kernel regularizers have them: weight * sum |w|, weight * sum w^2 (no factor one half)."""
+"""L1 and L2 penalties as Keras' kernel regularizers have them: weight * sum |w|, weight * sum w^2 (no factor one
+half)."""
 
 from dataclasses import dataclass
 
@@ -6,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 
-def kernels(module: nn.Module) -> list[nn.Parameter]:
+def kernels(module: nn.Module) -> list[Tensor]:
     """The weights of all convolutions and linear layers that are trained."""
     layers = (layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear))
     return [layer.weight for layer in layers if layer.weight.requires_grad]
@@ -16,7 +17,7 @@ def kernels(module: nn.Module) -> list[nn.Parameter]:
 class Penalty:
     """Of `norm` 1 or 2 on some parameters; 0 for none. It acts on the gradients, which is cheaper than on the loss."""
 
-    parameters: list[nn.Parameter]
+    parameters: list[Tensor]
     norm: int
     weight: float
 

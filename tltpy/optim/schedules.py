@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SoftStartAnnealing:
-    """Rises geometrically from `least` to `greatest` until `soft_start`, stays until `annealing`, falls back the same way."""
+    """Rises geometrically from `least` to `greatest` until `soft_start`, stays until `annealing`, falls back the
+    same way."""
 
     least: float
     greatest: float

@@ -61,9 +61,9 @@ def run(request: EvaluateRequest, log: Log) -> dict[str, Any]:
     if request.results_dir is not None:
         _write(request.results_dir, result, metric)
     if other and result["align"]["metric_difference"] > request.tolerance:
-        difference = result["align"]["metric_difference"]
+        gap = f"{metric.headline} differs by {result['align']['metric_difference']:.5f}"
         raise QualityError(
-            f"{request.align}: {metric.headline} differs by {difference:.5f}, more than the tolerance {request.tolerance:g}",
+            f"{request.align}: {gap}, more than the tolerance {request.tolerance:g}",
             "the two files are not the same network, or one was built with less precision",
         )
     return result
@@ -121,7 +121,8 @@ def _align(
         "metric_difference": abs(values[0] - values[1]),
         "bit_equal": total[0] / max(total[1], 1),
         "outputs": {
-            name: {"largest_difference": largest[name], "bit_equal": equal[name][0] / equal[name][1]} for name in largest
+            name: {"largest_difference": largest[name], "bit_equal": equal[name][0] / equal[name][1]}
+            for name in largest
         },
     }
 
@@ -159,8 +160,8 @@ def _write(folder: Path, result: dict[str, Any], metric: Metric) -> None:
 
 def align_text(align: dict[str, Any]) -> str:
     """The comparison in a few lines."""
-    lines = [f"{name:<14} largest difference {facts['largest_difference']:.3g}  equal {facts['bit_equal']:.4%}"
-             for name, facts in align["outputs"].items()]
+    lines = [
+        f"{name:<14} largest difference {facts['largest_difference']:.3g}  equal {facts['bit_equal']:.4%}"
+        for name, facts in align["outputs"].items()
+    ]
     return "\n".join([*lines, f"metric difference {align['metric_difference']:.6f}"])
-
-

@@ -12,6 +12,8 @@ from tltpy.log import Log
 from tltpy.steps.processes import Group, to_device
 from tltpy.tasks.contract import Metric, Records, Task
 
+CPU = torch.device("cpu")
+
 Runner = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 """inputs dict -> outputs dict: a module in eval mode or an engine."""
 
@@ -49,7 +51,9 @@ def measure(
         for batch in batches.epoch(0):
             batch = to_device(batch, group.device)
             outputs = runner(task.inputs(batch, state, cfg))
-            predictions, state = task.decode({name: value.cpu() for name, value in outputs.items()}, _on_cpu(batch), state, cfg)
+            predictions, state = task.decode(
+                {name: value.cpu() for name, value in outputs.items()}, to_device(batch, CPU), state, cfg
+            )
             metric.update(predictions, batch)
             if watch:
                 watch(batch)
@@ -58,12 +62,3 @@ def measure(
         metric.merge(group.gather(metric.state()))
     return metric
 
-
-def _on_cpu(batch: dict[str, Any]) -> dict[str, Any]:
-    return to_device(batch, torch.device("cpu")) if _device(batch).type == "cpu" else {
-        name: value.cpu() if isinstance(value, Tensor) else value for name, value in batch.items()
-    }
-
-
-def _device(batch: dict[str, Any]) -> torch.device:
-    return next((value.device for value in batch.values() if isinstance(value, Tensor)), torch.device("cpu"))

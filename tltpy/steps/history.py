@@ -10,7 +10,8 @@ from tltpy import files
 
 
 class History:
-    """Rows of training_log.csv, in the columns of Keras' CSVLogger as TLT writes them: `epoch` counts from 0, a value that
+    """Rows of training_log.csv, in the columns of Keras' CSVLogger as TLT writes them: `epoch` counts from 0, a
+    value that
     an epoch did not measure is nan. `first_epoch`: rows from it on are forgotten, they are about to be made again."""
 
     def __init__(self, results_dir: Path, first_epoch: int) -> None:
@@ -41,7 +42,7 @@ class Events:
             from torch.utils.tensorboard import SummaryWriter
 
             purge = first_step if first_step else None
-            self._writer = SummaryWriter(str(results_dir / "events"), purge_step=purge)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(results_dir / "events"), purge_step=purge)
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         if self._writer:

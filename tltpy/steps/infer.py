@@ -51,7 +51,9 @@ def run(request: InferRequest, log: Log) -> dict[str, Any]:
         with log.progress("inferring", len(records)) as progress:
             for batch in batches.epoch(0):
                 outputs = subject.runner(task.inputs(processes.to_device(batch, group.device), state, request.cfg))
-                found, state = task.decode({name: value.cpu() for name, value in outputs.items()}, batch, state, request.cfg)
+                found, state = task.decode(
+                    {name: value.cpu() for name, value in outputs.items()}, batch, state, request.cfg
+                )
                 for index, prediction in zip(batch["index"], found, strict=True):
                     presented = task.present(records[index], prediction, request.cfg, request.threshold)
                     _write(request, presented)

@@ -1,9 +1,10 @@
 """Where the weights of a new training come from: a pruned model, whose shapes are kept, a trained one, or chance."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torch import nn
+from torch import Tensor, nn
 
 from tltpy import artifact, prune
 from tltpy.errors import ModelFileError
@@ -38,7 +39,7 @@ def initial_weights(network: nn.Module, request: "TrainRequest", task: Task, log
     }
     if "pruning" in file.metadata:
         shapes = {name: tuple(fitting.get(name, own[name]).shape) for name in own}
-        prune.fit(network, _with_narrow_inputs(shapes, tensors, own))
+        prune.fit(network, _with_narrow_inputs(shapes, tensors))
         own = network.state_dict()
     wrong = [name for name, value in fitting.items() if name not in own or own[name].shape != value.shape]
     if wrong or not fitting:
@@ -54,12 +55,12 @@ def initial_weights(network: nn.Module, request: "TrainRequest", task: Task, log
 
 
 def _with_narrow_inputs(
-    shapes: dict[str, tuple[int, ...]], tensors: "dict[str, object]", own: "dict[str, object]"
+    shapes: dict[str, tuple[int, ...]], tensors: Mapping[str, Tensor]
 ) -> dict[str, tuple[int, ...]]:
     """An output layer that starts anew still takes the pruned layers' narrower input."""
     narrowed = dict(shapes)
     for name, shape in shapes.items():
-        stored = getattr(tensors.get(name), "shape", None)
-        if stored is not None and tuple(stored) != shape and len(shape) > 1 and len(stored) == len(shape):
-            narrowed[name] = (shape[0], *tuple(stored)[1:])
+        stored = tuple(tensors[name].shape) if name in tensors else shape
+        if stored != shape and len(shape) > 1 and len(stored) == len(shape):
+            narrowed[name] = (shape[0], *stored[1:])
     return narrowed

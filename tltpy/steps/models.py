@@ -26,6 +26,14 @@ class Opened:
     file: "ModelFile"
 
 
+def check_key(path: Path, key: str | None) -> str:
+    """The flavour of a model file or engine; of a sealed one the key is tried. Reads no tensor and imports no torch."""
+    found = artifact.flavour(path)
+    if found in ("model", "graph"):
+        artifact.check_key(path, key)
+    return found
+
+
 def open_network(path: Path, key: str | None, name: str, cfg: Any | None = None) -> Opened:
     """The network of a sealed model of task `name`; built by `cfg`, or by the spec in the file.
 

@@ -1,7 +1,6 @@
 """The processes of one run: which one this is, its device, and what they tell each other."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,8 +67,7 @@ def join(gpu_index: int = 0) -> Group:
 
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """The batch with its tensors on the device; those on the CPU stay as they are."""
-    if device.type == "cpu":
-        return batch
-    move: Callable[[Any], Any] = lambda value: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value  # noqa: E731
-    return {key: move(value) for key, value in batch.items()}
+    """The batch with its tensors on the device."""
+    return {
+        key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value for key, value in batch.items()
+    }

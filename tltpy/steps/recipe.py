@@ -43,9 +43,7 @@ def schedule(config: Any, world: int) -> SoftStartAnnealing | SoftStartCosine:
     section = config.learning_rate
     if section.WhichOneof("learning_rate") == "soft_start_cosine_annealing_schedule":
         numbers = section.soft_start_cosine_annealing_schedule
-        return SoftStartCosine(
-            numbers.min_learning_rate * world, numbers.max_learning_rate * world, numbers.soft_start
-        )
+        return SoftStartCosine(numbers.min_learning_rate * world, numbers.max_learning_rate * world, numbers.soft_start)
     numbers = section.soft_start_annealing_schedule
     return SoftStartAnnealing(
         numbers.min_learning_rate * world, numbers.max_learning_rate * world, numbers.soft_start, numbers.annealing

@@ -12,7 +12,7 @@ BASELINE = "baseline"
 
 def record(path: Path, task: str, name: str, row: dict[str, Any]) -> None:
     """Adds or replaces a row; the name "baseline" is kept apart from the rows."""
-    results = read(path) if path.exists() else {"task": task, BASELINE: {}, "rows": []}
+    results = read(path) if path.exists() else _empty(task)
     row = {"name": name, **row}
     if name == BASELINE:
         results[BASELINE] = row
@@ -27,7 +27,7 @@ def record(path: Path, task: str, name: str, row: dict[str, Any]) -> None:
 
 def note(path: Path, task: str, entry: str, value: dict[str, Any]) -> None:
     """Sets another entry beside the rows, such as align."""
-    results = read(path) if path.exists() else {"task": task, BASELINE: {}, "rows": []}
+    results = read(path) if path.exists() else _empty(task)
     files.write_text(path, json.dumps({**results, entry: value}, indent=2) + "\n")
 
 
@@ -61,10 +61,16 @@ def table(results: dict[str, Any]) -> str:
     ]
     widths = [max(len(line[column]) for line in [head, *body]) for column in range(len(head))]
     lines = [
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))])
+        "  ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        )
         for line in [head, *body]
     ]
     return "\n".join(lines)
+
+
+def _empty(task: str) -> dict[str, Any]:
+    return {"task": task, BASELINE: {}, "rows": []}
 
 
 def _number(value: float | None, unit: float, digits: int) -> str:

@@ -70,7 +70,7 @@ def _of_network(network: Any, kind: str, name: str, cfg: Any, device: torch.devi
     graph = tasks.load(name).graphs(network, cfg)[0]
     single = {key: value[:1] for key, value in graph.example.items()}
     params, flops = cost.parameters(network), cost.flops(network, single)
-    module = graph.module.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    module = graph.module.to(device).to(memory_format=torch.channels_last).eval()
     return Subject(module, kind, params, flops, path.stat().st_size if path else None)
 
 

@@ -6,8 +6,6 @@ and resumed therefore gives the bits of one that was not (on the CPU, with the s
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from tltpy.steps.checkpoint import Position, Trainee
 from tltpy.steps.history import Events, History, flat
 from tltpy.steps.initial import initial_weights
 from tltpy.steps.processes import Group
+from tltpy.steps.signals import Signals
 from tltpy.tasks.contract import Records, Task
 
 
@@ -80,11 +79,11 @@ class Training:
         if group.world > 1:
             ids = [group.device] if group.device.type == "cuda" else None
             self.model = nn.parallel.DistributedDataParallel(self.network, device_ids=ids)
-        self.stopped: int | None = None  # the signal that asked for it
+        self.signals = Signals()
         self.metadata = {
             "spec": models.spec_text(self.cfg),
             "lineage": models.lineage(self.parent, "train"),
-            **({"pruning": self.parent.metadata["pruning"]} if self._is_pruned() else {}),
+            **{name: value for name, value in self._inherited().items() if name == "pruning"},
         }
 
     def run(self) -> dict[str, Any]:
@@ -98,7 +97,7 @@ class Training:
         self.events = Events(self.folder, self.config.visualizer, first_step) if self.group.first else None
         result: dict[str, Any] = {}
         try:
-            with self._signals():
+            with self.signals.noted():
                 while position.epoch < self.config.num_epochs:
                     result = self._epoch()
         except TltError as error:
@@ -123,14 +122,14 @@ class Training:
             for batch in self.loader.epoch(epoch, position.step):
                 parts, rate = self._step(processes.to_device(batch, self.group.device), epoch)
                 progress.advance(len(batch["index"]) * self.group.world, f"loss {parts['loss']:.4f}  lr {rate:.2e}")
-                if self.group.any(self.stopped is not None):
+                if self.group.any(self.signals.caught is not None):
                     self._stop()
         losses = {name: value / position.step for name, value in position.sums.items()}
         position.epoch, position.step, position.sums = epoch + 1, 0, {}
         measured, table = self._measure(epoch)
         if self.group.first:
             self._write(epoch, losses, measured, table, time.monotonic() - started)
-        if self.group.any(self.stopped is not None):
+        if self.group.any(self.signals.caught is not None):
             self._stop()
         return {"epoch": epoch + 1, "loss": losses["loss"], **measured}
 
@@ -147,7 +146,7 @@ class Training:
         with torch.autocast(self.group.device.type, self.amp or torch.bfloat16, enabled=self.amp is not None):
             parts = self.task.loss(self.model, batch, self.cfg, self.group.mean)
         scaled: Tensor = trainee.scaler.scale(parts["loss"])
-        scaled.backward()  # type: ignore[no-untyped-call]
+        scaled.backward()
         trainee.scaler.unscale_(trainee.optimizer)
         penalty = self.penalty.value()
         self.penalty.add_gradients()
@@ -177,7 +176,9 @@ class Training:
         if (epoch + 1) % period and epoch + 1 < self.config.num_epochs:
             return {}, ""
         losses: list[Tensor] = []
-        backup = {name: value.clone() for name, value in self.network.state_dict().items()} if self.trainee.average else None
+        backup = (
+            {name: value.clone() for name, value in self.network.state_dict().items()} if self.trainee.average else None
+        )
         if backup:
             self.network.load_state_dict(checkpoint.weights(self.trainee))
         self.network.eval()
@@ -205,7 +206,9 @@ class Training:
         if better:
             position.best, position.best_epoch = value, position.epoch
 
-    def _write(self, epoch: int, losses: dict[str, float], measured: dict[str, float], table: str, seconds: float) -> None:
+    def _write(
+        self, epoch: int, losses: dict[str, float], measured: dict[str, float], table: str, seconds: float
+    ) -> None:
         """The files of an epoch: log row, events, numbered, best and last model."""
         position, number = self.trainee.position, epoch + 1
         rate = self._rate(number * self.loader.steps - 1)
@@ -218,7 +221,9 @@ class Training:
         if measured and position.best_epoch == number:
             self._save_weights("best", number, measured)
         self._save_last()
-        summary = ", ".join(f"{name} {value:.4f}" for name, value in {"loss": losses["loss"], **_short(measured)}.items())
+        summary = ", ".join(
+            f"{name} {value:.4f}" for name, value in {"loss": losses["loss"], **_short(measured)}.items()
+        )
         self.log.info(f"epoch {number}/{self.config.num_epochs}: {summary}, {seconds:.1f} s")
         if table:
             self.log.info(table)
@@ -231,7 +236,11 @@ class Training:
         path = self.folder / "weights" / f"{self.stem}_{name}.tlt"
         metadata = {**self.metadata, "epoch": epoch, "measured": measured}
         artifact.save_model(
-            path, key=self.request.key, task=self.request.task, tensors=checkpoint.weights(self.trainee), metadata=metadata
+            path,
+            key=self.request.key,
+            task=self.request.task,
+            tensors=checkpoint.weights(self.trainee),
+            metadata=metadata,
         )
 
     def _save_last(self) -> None:
@@ -243,27 +252,13 @@ class Training:
         """Leaves a checkpoint and ends the step with the exit code of the signal."""
         if self.group.first:
             self._save_last()
-        terminated = self.group.any(self.stopped == signal.SIGTERM)
+        terminated = self.group.any(self.signals.caught == signal.SIGTERM)
         position = self.trainee.position
         where = f"epoch {position.epoch + 1}, step {position.step}" if position.step else f"epoch {position.epoch}"
         word, code = ("terminated", 143) if terminated else ("interrupted", 130)
-        raise Interrupted(f"{word} after {where}; the state is saved", "go on with the same command and --resume", exit_code=code)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """While inside, SIGINT and SIGTERM are noted and obeyed after the step; a second one ends at once."""
-
-        def note(signum: int, frame: object) -> None:
-            if self.stopped is not None:
-                raise Interrupted("stopped in the middle of a step", "--resume goes on from the last saved state")
-            self.stopped = signum
-
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        raise Interrupted(
+            f"{word} after {where}; the state is saved", "go on with the same command and --resume", exit_code=code
+        )
 
     def _refuse_nonfinite(self, values: dict[str, float], batch: dict[str, Any], epoch: int) -> None:
         scaling = self.trainee.scaler.is_enabled()  # float16: an overflow of the gradients is skipped by the scaler
@@ -287,13 +282,17 @@ class Training:
             for warning in records.warnings:
                 self.log.warn(warning)
             if not len(records):
-                raise DataError(f"the {split} data is empty", "check dataset_config, and that the conversion wrote this fold")
+                raise DataError(
+                    f"the {split} data is empty", "check dataset_config, and that the conversion wrote this fold"
+                )
             loaders.append(
                 evaluation.loader(
                     self.task, self.cfg, records, batch_size=size, training=split == "training", group=self.group
                 )
             )
-        self.log.info(f"{len(loaders[0].recipe.records)} training and {len(loaders[1].recipe.records)} validation examples")
+        self.log.info(
+            f"{len(loaders[0].recipe.records)} training and {len(loaders[1].recipe.records)} validation examples"
+        )
         return loaders[0], loaders[1]
 
     def _network(self) -> tuple[nn.Module, artifact.ModelFile | None]:
@@ -304,7 +303,7 @@ class Training:
         else:
             parent = artifact.load_model(self._last(), self.request.key)
             models.fit(network, models.network_tensors(parent.tensors), self._last())
-        return network.to(self.group.device, memory_format=torch.channels_last), parent
+        return network.to(self.group.device).to(memory_format=torch.channels_last), parent
 
     def _trainee(self) -> Trainee:
         optimizer = recipe.optimizer(self.network, self.config, 0.0)
@@ -335,11 +334,13 @@ class Training:
     def _last(self) -> Path:
         path = self.folder / "weights" / f"{self.stem}_last.tlt"
         if not path.exists():
-            raise UsageError(f"{self.folder}: nothing to resume: there is no {path.name} in weights", "leave out --resume")
+            raise UsageError(
+                f"{self.folder}: nothing to resume: there is no {path.name} in weights", "leave out --resume"
+            )
         return path
 
-    def _is_pruned(self) -> bool:
-        return self.parent is not None and "pruning" in self.parent.metadata
+    def _inherited(self) -> dict[str, Any]:
+        return self.parent.metadata if self.parent else {}
 
     def _open_folder(self) -> None:
         with files.translated(self.folder):
@@ -377,6 +378,7 @@ def _refuse_results(request: TrainRequest) -> None:
     if weights.is_dir() and any(weights.iterdir()) and not request.overwrite:
         raise UsageError(
             f"{request.results_dir}: the folder holds the results of a run",
-            "go on with it: --resume", "replace it: --overwrite, or name another folder",
+            "go on with it: --resume",
+            "replace it: --overwrite, or name another folder",
         )
     files.refuse_existing(request.results_dir, request.overwrite)

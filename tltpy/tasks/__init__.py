@@ -1,7 +1,7 @@
 """The nouns. This page maps a name to its task without importing torch; `load` imports the task itself.
 
-A task is a folder with: `__init__` (torch-free: `canonical` and `check` of its spec), `task` (TASK, build), records, data,
-model, loss, decode. A task imports itself, the contract and the rooms below, never a sibling.
+A task is a folder with: `__init__` (torch-free: `canonical` and `check` of its spec), `task` (TASK, build), records,
+data, model, loss, decode. A task imports itself, the contract and the rooms below, never a sibling.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,8 @@ def message(name: str) -> "type[Message]":
 
 
 def canonical(name: str, cfg: Any) -> Any:
-    """The same experiment in the form that the task reads: alternative section names merged, absent parts made explicit."""
+    """The same experiment in the form that the task reads: alternative section names merged, absent parts made
+    explicit."""
     return import_module(f"tltpy.tasks.{entry(name).name}").canonical(cfg)
 
 

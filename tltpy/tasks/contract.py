@@ -1,6 +1,7 @@
 """What every task answers: the one page on which verbs (tltpy.steps) and nouns (tltpy.tasks.*) meet.
 
-A *record* is a frozen dataclass of the task: one example as read from disk, its pixels opened on demand. A *sample* and a
+A *record* is a frozen dataclass of the task: one example as read from disk, its pixels opened on demand. A *sample*
+and a
 *batch* are dicts of tensors, *inputs* and *outputs* dicts of tensors named like the inputs and outputs of the exported
 graph. `cfg` is the task's canonical spec message (tasks.canonical). The keys and shapes of the dicts stand in the
 docstring of each task's data, model and decode modules.
@@ -47,7 +48,8 @@ class Presentation:
 
 
 class Records(Protocol):
-    """Records at random access. `warnings` are for the log; `weights` [N] say how often each is drawn, None: all alike."""
+    """Records at random access. `warnings` are for the log; `weights` [N] say how often each is drawn, None: all
+    alike."""
 
     @property
     def warnings(self) -> Sequence[str]: ...

@@ -24,7 +24,7 @@ def canonical(cfg: Any) -> Any:
 
 
 def parse_anchors(text: str) -> list[tuple[float, float]]:
-    """"[(w, h), ...]" -> pairs in pixels of the network's input; ValueError for anything else."""
+    """ "[(w, h), ...]" -> pairs in pixels of the network's input; ValueError for anything else."""
     try:
         value = ast.literal_eval(text.strip())
         pairs = [(float(width), float(height)) for width, height in value]
@@ -66,7 +66,9 @@ def _check_network(cfg: Any) -> list[Finding]:
     allowed = LAYERS.get(network.arch, ())
     if allowed and network.nlayers not in allowed:
         choices = ", ".join(map(str, allowed))
-        found.append(Finding(f"{section}.nlayers", f"{network.arch} has no {network.nlayers} layers", (f"it has {choices}",)))
+        found.append(
+            Finding(f"{section}.nlayers", f"{network.arch} has no {network.nlayers} layers", (f"it has {choices}",))
+        )
     blocks = FREEZABLE.get(network.arch, range(0))
     for index, block in enumerate(network.freeze_blocks):
         if block not in blocks:
@@ -82,15 +84,26 @@ def _check_augmentation(cfg: Any) -> list[Finding]:
         hint = "write `preprocessing { output_image_width: 416 output_image_height: 416 }`"
         return [Finding(path, "the size of the network's input is missing", (hint,))]
     if first and second:
-        return [Finding(f"{path}.output_width", "the size of the network's input is given in both published forms",
-                        ("keep either preprocessing { ... } or output_width and output_height",))]
+        return [
+            Finding(
+                f"{path}.output_width",
+                "the size of the network's input is given in both published forms",
+                ("keep either preprocessing { ... } or output_width and output_height",),
+            )
+        ]
     if second:
         return _check_flat_augmentation(cfg)
     found = []
     for name in ("hue", "saturation", "exposure", "vertical_flip", "horizontal_flip", "jitter"):
         if cfg.HasField(name):
-            found.append(Finding(f"{path}.{name}", "this field of TLT 3 has no effect beside preprocessing { ... }",
-                                 ("use spatial_augmentation and color_augmentation",), warning=True))
+            found.append(
+                Finding(
+                    f"{path}.{name}",
+                    "this field of TLT 3 has no effect beside preprocessing { ... }",
+                    ("use spatial_augmentation and color_augmentation",),
+                    warning=True,
+                )
+            )
     pre, spatial = cfg.preprocessing, cfg.spatial_augmentation
     for low, high in (("crop_left", "crop_right"), ("crop_top", "crop_bottom")):
         if getattr(pre, low) > getattr(pre, high):
@@ -110,14 +123,30 @@ def _check_flat_augmentation(cfg: Any) -> list[Finding]:
             found.append(Finding(path, f"{name} is missing", (f"write `{name}: 416`",)))
     for name in ("spatial_augmentation", "color_augmentation"):
         if cfg.HasField(name):
-            found.append(Finding(f"{path}.{name}", "this section of TLT 2.0 has no effect beside output_width",
-                                 ("give the size in preprocessing { ... }, or use hue, saturation ... jitter",), warning=True))
+            found.append(
+                Finding(
+                    f"{path}.{name}",
+                    "this section of TLT 2.0 has no effect beside output_width",
+                    ("give the size in preprocessing { ... }, or use hue, saturation ... jitter",),
+                    warning=True,
+                )
+            )
     if cfg.output_depth == 16:
-        found.append(Finding(f"{path}.output_depth", "pictures of 16 bits are not supported",
-                             ("convert them to 8 bits, or leave the field out",)))
+        found.append(
+            Finding(
+                f"{path}.output_depth",
+                "pictures of 16 bits are not supported",
+                ("convert them to 8 bits, or leave the field out",),
+            )
+        )
     if cfg.randomize_input_shape_period:
-        found.append(Finding(f"{path}.randomize_input_shape_period", "the input size is not varied; the field has no effect",
-                             warning=True))
+        found.append(
+            Finding(
+                f"{path}.randomize_input_shape_period",
+                "the input size is not varied; the field has no effect",
+                warning=True,
+            )
+        )
     return [*found, *_check_pixels(cfg, cfg.output_channel or 3)]
 
 
@@ -143,14 +172,22 @@ def _check_data(cfg: Any) -> list[Finding]:
             if not source.image_directory_path:
                 found.append(Finding(f"{path}.{name}[{index}]", "image_directory_path is missing"))
         if len({kind for kind in kinds if kind}) > 1:
-            found.append(Finding(f"{path}.{name}", "some sources hold TFRecords and some label folders", ("use one kind",)))
+            found.append(
+                Finding(f"{path}.{name}", "some sources hold TFRecords and some label folders", ("use one kind",))
+            )
     has_validation = len(cfg.validation_data_sources) or cfg.HasField("validation_data_source")
     if not has_validation and any(s.WhichOneof("labels_format") == "label_directory_path" for s in cfg.data_sources):
-        found.append(Finding(path, "label folders have no folds to validate on", ("add validation_data_sources { ... }",)))
+        found.append(
+            Finding(path, "label folders have no folds to validate on", ("add validation_data_sources { ... }",))
+        )
     if has_validation and cfg.validation_fold:
-        found.append(Finding(f"{path}.validation_fold", "it has no effect beside validation_data_sources", warning=True))
+        found.append(
+            Finding(f"{path}.validation_fold", "it has no effect beside validation_data_sources", warning=True)
+        )
     if cfg.is_monochrome:
-        found.append(Finding(f"{path}.is_monochrome", "it has no effect", ("set output_image_channel: 1",), warning=True))
+        found.append(
+            Finding(f"{path}.is_monochrome", "it has no effect", ("set output_image_channel: 1",), warning=True)
+        )
     return found
 
 
@@ -167,15 +204,24 @@ def _check_training(cfg: Any) -> list[Finding]:
         where = f"{path}.learning_rate.soft_start_cosine_annealing_schedule"
         schedule = cfg.learning_rate.soft_start_cosine_annealing_schedule
     if schedule.min_learning_rate > schedule.max_learning_rate:
-        message = (f"min_learning_rate {schedule.min_learning_rate:g} is greater than "
-                   f"max_learning_rate {schedule.max_learning_rate:g}")
+        message = (
+            f"min_learning_rate {schedule.min_learning_rate:g} is greater than "
+            f"max_learning_rate {schedule.max_learning_rate:g}"
+        )
         found.append(Finding(f"{where}.min_learning_rate", message))
     if cfg.regularizer.type and not cfg.regularizer.weight:
-        found.append(Finding(f"{path}.regularizer.weight", "a regularizer needs a weight above 0", ("or write type: NO_REG",)))
+        found.append(
+            Finding(f"{path}.regularizer.weight", "a regularizer needs a weight above 0", ("or write type: NO_REG",))
+        )
     sgd = cfg.optimizer.sgd
     if sgd.nesterov and not sgd.momentum:
         found.append(Finding(f"{path}.optimizer.sgd.nesterov", "nesterov needs a momentum above 0"))
     if cfg.enable_qat:
-        found.append(Finding(f"{path}.enable_qat", "training with fake quantization is not there yet; the field has no effect",
-                             warning=True))
+        found.append(
+            Finding(
+                f"{path}.enable_qat",
+                "training with fake quantization is not there yet; the field has no effect",
+                warning=True,
+            )
+        )
     return found

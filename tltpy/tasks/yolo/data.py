@@ -1,6 +1,7 @@
 """A record as the network's picture and targets.
 
-Every picture, in training, evaluation and inference, goes the same way: crop, then letterbox (kept in shape, centred, the
+Every picture, in training, evaluation and inference, goes the same way: crop, then letterbox (kept in shape,
+centred, the
 margin filled with the mean colour), bilinear. Training puts its random map on top; it is one warp in all.
 
 Sample and batch keys (a batch stacks them; objects are padded to the longest list, their labels with -1):
@@ -66,7 +67,8 @@ def sample(record: DetectionRecord, plan: Settings, rng: np.random.Generator | N
 
 
 def crop_region(size_hw: tuple[int, int], plan: Settings) -> tuple[float, float, float, float]:
-    """The part of the stored picture that is used, x1 y1 x2 y2 in its pixels: the spec's crop, as far as there is picture."""
+    """The part of the stored picture that is used, x1 y1 x2 y2 in its pixels: the spec's crop, as far as there is
+    picture."""
     height, width = size_hw
     if plan.crop_xyxy is None:
         return (0.0, 0.0, float(width), float(height))
@@ -90,20 +92,22 @@ def labelled(record: DetectionRecord, plan: Settings, region_xyxy: tuple[float, 
     """The objects of mapped classes, clipped to the region; those less than a pixel wide or high there are left out."""
     mapped, labels = map_classes(record, plan.class_ids)
     x1, y1, x2, y2 = region_xyxy
-    boxes = np.clip(record.boxes_xyxy[mapped], np.float32([x1, y1, x1, y1]), np.float32([x2, y2, x2, y2]))
+    low, high = np.array([x1, y1, x1, y1], np.float32), np.array([x2, y2, x2, y2], np.float32)
+    boxes = np.clip(record.boxes_xyxy[mapped], low, high)
     kept = ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(axis=1)
     return Truth(boxes[kept], labels[kept], (record.occlusion != 0)[mapped][kept])
 
 
 def targets(truth: Truth, matrix: np.ndarray, plan: Settings, *, training: bool) -> tuple[Tensor, np.ndarray]:
-    """Objects through the map [2, 3], clipped to the input: float32 [M, 4] (y, x, h, w) and the mask [N] of those kept."""
+    """Objects through the map [2, 3], clipped to the input: float32 [M, 4] (y, x, h, w) and the mask [N] of those
+    kept."""
     height, width = plan.input_hw
     moved = transform_boxes(torch.from_numpy(truth.boxes_xyxy - 0.5), torch.from_numpy(matrix)).numpy() + 0.5
-    limit = np.float32([width, height, width, height])
+    limit = np.array([width, height, width, height], np.float32)
     clipped = np.clip(moved, 0, limit)
     size = clipped[:, 2:] - clipped[:, :2]
     least = np.maximum(plan.min_box_wh if training else (0.0, 0.0), (LEAST_SHARE * width, LEAST_SHARE * height))
-    kept = (size >= least).all(axis=1)
+    kept: np.ndarray = np.all(size >= least, axis=1)
     if training and not plan.train_difficult:
         kept &= ~truth.difficult
     shares = clipped[kept] / limit

@@ -45,7 +45,8 @@ class Anchors:
 
 
 def grid(sizes_hw: Sequence[tuple[int, int]], anchors: Anchors, device: torch.device) -> Tensor:
-    """Where each of the N boxes stands: [N, 6] = cell_y, cell_x (its top-left corner), anchor_h, anchor_w, step_y, step_x.
+    """Where each of the N boxes stands: [N, 6] = cell_y, cell_x (its top-left corner), anchor_h, anchor_w, step_y,
+    step_x.
 
     Order: big, mid, small; in a scale the cells row by row, in a cell the anchors. All are shares of the input size.
     """
@@ -78,7 +79,8 @@ def sizes_hw(outputs: dict[str, Tensor]) -> list[tuple[int, int]]:
 
 
 def decode_yxhw(raw: Tensor, cells: Tensor) -> Tensor:
-    """Raw boxes [..., N, 4+] at `cells` [N, 6] -> centre and size [..., N, 4] (y, x, h, w), shares of the input size."""
+    """Raw boxes [..., N, 4+] at `cells` [N, 6] -> centre and size [..., N, 4] (y, x, h, w), shares of the input
+    size."""
     centre = cells[:, 0:2] + torch.sigmoid(raw[..., 0:2]) * cells[:, 4:6]
     size = cells[:, 2:4] * torch.exp(raw[..., 2:4])
     return torch.cat([centre, size], dim=-1)
@@ -91,7 +93,8 @@ def yxhw_to_xyxy(boxes_yxhw: Tensor) -> Tensor:
 
 
 class Postprocess(nn.Module):
-    """Raw maps -> the four outputs. The input size is fixed when it is made, so that the grid is a constant of the graph."""
+    """Raw maps -> the four outputs. The input size is fixed when it is made, so that the grid is a constant of the
+    graph."""
 
     def __init__(
         self, *, anchors: Anchors, input_hw: tuple[int, int], confidence: float, iou: float, top_k: int
@@ -125,7 +128,11 @@ class Postprocess(nn.Module):
         chosen = candidates.gather(1, order[..., None].expand(-1, -1, 4)).clamp(0.0, 1.0)  # [B, K, 4]
         labels = torch.div(order, width, rounding_mode="floor")
         count = there.sum(dim=1, keepdim=True).to(torch.int32)
-        rows = (torch.where(there[..., None], chosen, 0.0), torch.where(there, best, 0.0), torch.where(there, labels, 0))
+        rows = (
+            torch.where(there[..., None], chosen, 0.0),
+            torch.where(there, best, 0.0),
+            torch.where(there, labels, 0),
+        )
         return dict(zip(OUTPUTS, (count, *(self._padded(values.float()) for values in rows)), strict=True))
 
     def _padded(self, values: Tensor) -> Tensor:
@@ -162,7 +169,4 @@ def decode(outputs: dict[str, Tensor], batch: dict[str, Any], input_hw: tuple[in
     boxes = (boxes - 0.5 - shift) / zoom + 0.5
     limit = torch.stack([batch["size_hw"][:, 1], batch["size_hw"][:, 0]] * 2, dim=1)[:, None].float()
     stored = torch.minimum(boxes.clamp(min=0.0), limit).numpy()
-    return [
-        Detections(stored[i, :n], scores[i, :n], labels[i, :n].astype(np.int64))
-        for i, n in enumerate(counts)
-    ]
+    return [Detections(stored[i, :n], scores[i, :n], labels[i, :n].astype(np.int64)) for i, n in enumerate(counts)]

@@ -82,14 +82,17 @@ def yolo_loss(
     parts = {
         "location": weights.location * _location(hit, cell, truth) / counts[0],
         "objectness": F.softplus(-hit[:, 4]).sum() / counts[0],
-        "classes": weights.classes * F.binary_cross_entropy_with_logits(hit[:, 5:], one_hot, reduction="sum") / counts[0],
+        "classes": weights.classes
+        * F.binary_cross_entropy_with_logits(hit[:, 5:], one_hot, reduction="sum")
+        / counts[0],
         "background": weights.negative * (background * negative).sum() / counts[1],
     }
     return {"loss": sum(parts.values(), torch.zeros((), device=raw.device)), **parts}
 
 
 def encode(boxes_yxhw: Tensor, cells: Tensor) -> Tensor:
-    """Boxes [P, 4] at their cells [P, 6] -> targets [P, 4]: place in the cell 0..1 (y, x), logarithm of the size (h, w)."""
+    """Boxes [P, 4] at their cells [P, 6] -> targets [P, 4]: place in the cell 0..1 (y, x), logarithm of the size (h,
+    w)."""
     centre = (boxes_yxhw[:, 0:2] - cells[:, 0:2]) / cells[:, 4:6]
     size = (boxes_yxhw[:, 2:4] / cells[:, 2:4]).clamp(0.01, 100.0).log()
     return torch.cat([centre, size], dim=1)
@@ -124,7 +127,8 @@ def _negatives(
 
 
 def _scale_table(sizes: list[tuple[int, int]], anchors: Anchors, device: torch.device) -> Tensor:
-    """For each of the A anchors: first box of its scale, grid height and width, anchors of the scale, its number there."""
+    """For each of the A anchors: first box of its scale, grid height and width, anchors of the scale, its number
+    there."""
     rows, offset = [], 0
     for (height, width), scale in zip(sizes, anchors.scales, strict=True):
         rows += [[offset, height, width, len(scale), index] for index in range(len(scale))]

@@ -128,7 +128,8 @@ class YoloV3(nn.Module):
 
 def branch(width_in: int, width: int, conv_blocks: int, activation: Activation) -> nn.Sequential:
     """1x1 to `width`, then `conv_blocks` times 3x3 to twice the width and 1x1 back."""
-    units = OrderedDict(conv_1=ConvUnit(width_in, width, kernel=1, activation=activation))
+    units: OrderedDict[str, nn.Module] = OrderedDict()
+    units["conv_1"] = ConvUnit(width_in, width, kernel=1, activation=activation)
     for block in range(conv_blocks):
         units[f"conv_{2 * block + 2}"] = ConvUnit(width, 2 * width, kernel=3, activation=activation)
         units[f"conv_{2 * block + 3}"] = ConvUnit(2 * width, width, kernel=1, activation=activation)

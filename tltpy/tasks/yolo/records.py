@@ -1,4 +1,5 @@
-"""Where yolo's records come from: the spec's TFRecords or label folders, an image or a folder of images, or thin air."""
+"""Where yolo's records come from: the spec's TFRecords or label folders, an image or a folder of images, or thin
+air."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,6 @@ from tltpy.data.images import read as read_image
 from tltpy.detection import dataset, find
 from tltpy.detection.records import DetectionRecord, make_record
 from tltpy.tasks.yolo.settings import settings
-
 
 RECENT = 2**28  # bytes
 
@@ -44,11 +44,13 @@ class CachedRecords(Sequence[DetectionRecord]):
 
 
 def read(cfg: Any, source: str | Path) -> dataset.Dataset | CachedRecords:
-    """"training" or "validation" of the spec, else the images at a path."""
+    """ "training" or "validation" of the spec, else the images at a path."""
     if source not in ("training", "validation"):
         found = find.find(Path(source))
         # drawn on soon after it went through the network
-        return CachedRecords(dataset.Dataset(found, parts=[dataset.Part(str(source), 0, len(found), 1.0)]), RECENT, evict=True)
+        return CachedRecords(
+            dataset.Dataset(found, parts=[dataset.Part(str(source), 0, len(found), 1.0)]), RECENT, evict=True
+        )
     records = dataset.read(cfg.dataset_config, str(source))
     if source == "validation":
         return records
@@ -59,8 +61,8 @@ def example(cfg: Any, rng: np.random.Generator) -> DetectionRecord:
     """A made-up picture, wider than the network's input, with a filled rectangle for each of a few objects."""
     plan = settings(cfg)
     height, width = plan.input_hw[0] + 24, 2 * plan.input_hw[1]
-    image = rng.integers(60, 120, (height // 8 + 1, width // 8 + 1, 3)).astype(np.uint8)
-    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    coarse = rng.integers(60, 120, (height // 8 + 1, width // 8 + 1, 3)).astype(np.uint8)
+    image = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     count = int(rng.integers(2, 5))
     labels = rng.integers(0, len(plan.classes), count)
     # one object in each vertical strip, lest two share a cell
