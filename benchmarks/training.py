@@ -151,8 +151,8 @@ def loading(training: train.Training) -> tuple[list[float], list[float]]:
 
 
 def report(name: str, whole: list[float], bare: list[float], unit: str) -> None:
-    ratio = statistics.median(whole) / statistics.median(bare)
-    print(f"{name:<12}{statistics.median(whole):10.3f}  bare {statistics.median(bare):10.3f} {unit}   ratio {ratio:.3f}")
+    ours, theirs = statistics.median(whole), statistics.median(bare)
+    print(f"{name:<12}{ours:10.3f}  bare {theirs:10.3f} {unit}   ratio {ours / theirs:.3f}")
 
 
 if __name__ == "__main__":
