@@ -1,5 +1,8 @@
 """Suppression against its definition, box by box, and against torchvision."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torchvision
@@ -111,3 +114,16 @@ def test_the_operator_is_registered_well() -> None:
 def test_is_the_same_on_the_gpu() -> None:
     boxes, scores = random_boxes(50, 200, seed=6, steps=32)
     assert torch.equal(suppress(boxes.cuda(), scores.cuda(), 0.5, 0.1).cpu(), suppress(boxes, scores, 0.5, 0.1))
+
+
+def test_gradients_do_not_matter_and_the_compiler_stays_away() -> None:
+    """In a process of its own: torch's compiler takes longer to import than most commands take to run."""
+    script = (
+        "import sys, torch\nfrom tltpy.geometry.suppression import suppress\n"
+        "boxes = torch.tensor([[[0, 0, 2, 2], [0, 0, 2, 2.1], [5, 5, 6, 7]]]).requires_grad_()\n"
+        "stay = suppress(boxes, torch.tensor([[0.9, 0.8, 0.7]]).requires_grad_(), 0.5, 0.1)\n"
+        "assert stay.tolist() == [[True, False, True]], stay\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

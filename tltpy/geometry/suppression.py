@@ -11,7 +11,12 @@ PAIRS_CPU = 250_000  # pairs of boxes looked at together: what stays in the cach
 PAIRS_CUDA = 32_000_000
 
 
-@torch.library.custom_op("tltpy::suppress", mutates_args=())
+# not with torch.library.custom_op: its first call imports the compiler, two seconds in every process
+torch.library.define(
+    "tltpy::suppress", "(Tensor boxes_xyxy, Tensor scores, float iou_threshold, float score_threshold) -> Tensor"
+)
+
+
 def suppress(boxes_xyxy: Tensor, scores: Tensor, iou_threshold: float, score_threshold: float) -> Tensor:
     """Which boxes stay, bool [G, K].
 
@@ -22,6 +27,13 @@ def suppress(boxes_xyxy: Tensor, scores: Tensor, iou_threshold: float, score_thr
         boxes_xyxy: [G, K, 4] corners with x0 <= x1 and y0 <= y1, in any unit.
         scores: [G, K].
     """
+    kept_boxes: Tensor = torch.ops.tltpy.suppress(boxes_xyxy, scores, iou_threshold, score_threshold)
+    return kept_boxes
+
+
+@torch.library.impl("tltpy::suppress", "CompositeExplicitAutograd")
+@torch.no_grad()
+def _suppress(boxes_xyxy: Tensor, scores: Tensor, iou_threshold: float, score_threshold: float) -> Tensor:
     kept = torch.zeros_like(scores, dtype=torch.bool)
     ranked, order = scores.sort(dim=1, descending=True, stable=True)
     candidates = ranked > score_threshold  # [G, K], a run of ones and then zeros
@@ -37,8 +49,8 @@ def suppress(boxes_xyxy: Tensor, scores: Tensor, iou_threshold: float, score_thr
     return kept
 
 
-@suppress.register_fake
-def _(boxes_xyxy: Tensor, scores: Tensor, iou_threshold: float, score_threshold: float) -> Tensor:
+@torch.library.register_fake("tltpy::suppress")
+def _shape(boxes_xyxy: Tensor, scores: Tensor, iou_threshold: float, score_threshold: float) -> Tensor:
     return scores.new_empty(scores.shape, dtype=torch.bool)
 
 
