@@ -1,6 +1,8 @@
 """infer: pictures in, drawings and label files out."""
 
 import json
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import cv2
 import torch
 
 from tltpy import files, tasks
+from tltpy.data.images import EXTENSIONS
 from tltpy.log import Log
 from tltpy.steps import evaluation, processes
 from tltpy.steps.subject import open_subject
@@ -46,6 +49,8 @@ def run(request: InferRequest, log: Log) -> dict[str, Any]:
     batches = evaluation.loader(task, request.cfg, records, batch_size=size, training=False, group=group)
     state: Any = None
     shown: list[dict[str, Any]] = []
+    written: list[Path] = []
+    alike = _alike(request.source)
     log.info(f"{len(records)} pictures through {request.model} ({subject.kind})")
     try:
         with log.progress("inferring", len(records)) as progress:
@@ -56,13 +61,16 @@ def run(request: InferRequest, log: Log) -> dict[str, Any]:
                 )
                 for index, prediction in zip(batch["index"], found, strict=True):
                     presented = task.present(records[index], prediction, request.cfg, request.threshold)
-                    _write(request, presented)
+                    written += _write(request, presented, alike)
                     shown.append(presented.data)
                 progress.advance(len(found))
+        if request.images_dir is not None:
+            files.write_text(request.images_dir / "predictions.json", json.dumps(shown, indent=1) + "\n")
+    except BaseException:  # half of the pictures would pass for all of them
+        _remove(written, folders)
+        raise
     finally:
         batches.close()
-    if request.images_dir is not None:
-        files.write_text(request.images_dir / "predictions.json", json.dumps(shown, indent=1) + "\n")
     return {
         "pictures": len(shown),
         "images_dir": str(request.images_dir) if request.images_dir else None,
@@ -71,12 +79,35 @@ def run(request: InferRequest, log: Log) -> dict[str, Any]:
     }
 
 
-def _write(request: InferRequest, presented: Presentation) -> None:
+def _write(request: InferRequest, presented: Presentation, alike: frozenset[str]) -> list[Path]:
+    """Writes the drawing and the label file, and tells where."""
     source = Path(presented.data["image"])
+    name = source.name if source.name in alike else source.stem
+    written = []
     if request.images_dir is not None:
         suffix = source.suffix.lower() if source.suffix.lower() in (".jpg", ".jpeg", ".png") else ".png"
         encoded = cv2.imencode(suffix, presented.image)[1]
-        with files.atomic(request.images_dir / f"{source.stem}{suffix}") as file:
+        written.append(request.images_dir / f"{name}{suffix}")
+        with files.atomic(written[-1]) as file:
             file.write(encoded.tobytes())
     if request.labels_dir is not None:
-        files.write_text(request.labels_dir / f"{source.stem}{presented.labels_suffix}", presented.labels)
+        written.append(request.labels_dir / f"{name}{presented.labels_suffix}")
+        files.write_text(written[-1], presented.labels)
+    return written
+
+
+def _alike(source: Path) -> frozenset[str]:
+    """Pictures of a folder that keep their extension in the names of what is written, lest two share a name."""
+    if not source.is_dir():
+        return frozenset()
+    names = {path.name for path in source.iterdir() if path.suffix.lower() in EXTENSIONS}
+    stems = Counter(Path(name).stem for name in names)
+    return frozenset(name for name in names if stems[Path(name).stem] > 1 or Path(name).stem in names)
+
+
+def _remove(written: list[Path], folders: list[Path]) -> None:
+    with suppress(OSError):
+        for path in written:
+            path.unlink(missing_ok=True)
+        for folder in dict.fromkeys(folders):
+            folder.rmdir()  # where nothing else is in it

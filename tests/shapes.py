@@ -1,7 +1,9 @@
-"""A small detection data set with label folders, and an experiment that a CPU trains in seconds."""
+"""A small detection data set with label folders, an experiment that a CPU trains in seconds, and what it trained."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,6 +36,9 @@ eval_config {{ batch_size: 4 validation_period_during_training: {period} }}
 nms_config {{ confidence_threshold: 0.05 top_k: 20 }}
 """
 
+KEY = "key"
+FAST = 0.2  # momentum of batch normalization
+FORMS = ("yolo.tlt", "yolo.etlt", "yolo.onnx", "yolo.engine")
 WriteSpec = Callable[..., Path]
 
 
@@ -52,6 +57,54 @@ def make_data(root: Path, count: int = 10) -> None:
         rows = [("disc", x - 12, y - 12, x + 13, y + 13), ("bar", left, top, left + 40, top + 12)]
         text = "".join(f"{name} 0 0 0 {a} {b} {c} {d} 0 0 0 0 0 0 0\n" for name, a, b, c, d in rows)
         (root / f"labels/{number:03d}.txt").write_text(text)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A sealed model that finds most of the shapes, the spec it was trained with, and its data (images/, labels/)."""
+
+    model: Path
+    spec: Path
+    data: Path
+    mAP: float
+
+
+@pytest.fixture(scope="session")
+def trained(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The key is KEY. Statistics of batch normalization move faster than published: there are few steps."""
+    import torch
+
+    from tltpy import tasks
+    from tltpy.log import Log
+    from tltpy.nn import layers
+    from tltpy.spec.load import load
+    from tltpy.steps import train
+
+    folder = tmp_path_factory.mktemp("trained")
+    spec = folder / "spec.txt"
+    text = SPEC.format(root=shapes, epochs=25, network="", training="", period=25)
+    spec.write_text(text.replace("checkpoint_interval: 1", "checkpoint_interval: 25"))
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layers, "BN_MOMENTUM", FAST)
+        cfg = tasks.canonical("yolo", load(spec, tasks.message("yolo")).message)
+        request = train.TrainRequest(task="yolo", cfg=cfg, results_dir=folder / "out", key=KEY)
+        result = train.run(request, Log("tlt-train", quiet=True))
+    return Trained(Path(result["best"]), spec, shapes, result["best_value"])
+
+
+@pytest.fixture(scope="session")
+def forms(trained: Trained, here: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the trained model in all its forms: FORMS."""
+    from tltpy import artifact
+
+    folder = tmp_path_factory.mktemp("forms")
+    model, graph, plain, engine = (folder / name for name in FORMS)
+    model.write_bytes(trained.model.read_bytes())
+    here("tlt-export", "yolo", "-m", model, "-k", KEY, "-o", graph, "-q", check=0)
+    plain.write_bytes(artifact.load_graph(graph, KEY).onnx)
+    here("tlt-convert", "-k", KEY, "-e", engine, graph, "-q", check=0)
+    return folder
 
 
 @pytest.fixture(scope="session")
