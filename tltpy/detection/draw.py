@@ -1,0 +1,186 @@
+"""Pictures with boxes: one colour a class, a caption a box, legible also where the boxes crowd.
+
+Sizes follow the picture. Captions are placed one after the other, the highest score first, each where it hides the
+least of the captions and the boxes that are there; one that finds no place shrinks to its score, then is left out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+Colour = tuple[int, int, int]
+
+_PALETTE: tuple[Colour, ...] = (  # BGR; the eight colours of Okabe and Ito (2008), told apart with any colour vision
+    (0, 159, 230),
+    (233, 180, 86),
+    (115, 158, 0),
+    (66, 228, 240),
+    (178, 114, 0),
+    (0, 94, 213),
+    (167, 121, 204),
+    (255, 255, 255),
+)
+_HIDDEN = 0.05
+"""Share of a caption that others may cover."""
+
+
+def draw(
+    image: np.ndarray,
+    boxes_xyxy: Any,
+    labels: Any,
+    scores: Any | None,
+    class_names: Sequence[str],
+) -> np.ndarray:
+    """A copy of an image (uint8 [H, W, 3], BGR) with N boxes and their captions ("car 0.87").
+
+    Boxes [N, 4] in pixels of the image, labels [N] index `class_names`, scores [N] or None; arrays or tensors.
+    """
+    picture = np.ascontiguousarray(image).copy()
+    boxes, classes = _array(boxes_xyxy).reshape(-1, 4), _array(labels).astype(int)
+    if not len(boxes):
+        return picture
+    order = np.arange(len(boxes)) if scores is None else np.argsort(-_array(scores), kind="stable")
+    texts = [class_names[label] for label in classes]
+    shorts = [""] * len(texts)
+    if scores is not None:
+        shorts = [f"{score:.2f}" for score in _array(scores)]
+        texts = [f"{text} {short}" for text, short in zip(texts, shorts, strict=True)]
+    edges = _edges(boxes, (picture.shape[0], picture.shape[1]))
+    captions = _captions([texts[i] for i in order], [shorts[i] for i in order], edges[order], picture.shape[:2])
+    _draw_boxes(picture, edges[order[::-1]], [colour(classes[i]) for i in order[::-1]])
+    return _draw_captions(picture, [(caption, colour(classes[i])) for caption, i in zip(captions, order, strict=True)])
+
+
+def colour(label: int) -> Colour:
+    """BGR of a class; after the eight of the palette the same hues, darker, then lighter."""
+    base = _PALETTE[label % len(_PALETTE)]
+    towards, share = ((0, 0.0), (0, 0.45), (255, 0.5))[label // len(_PALETTE) % 3]
+    blue, green, red = (round(value + (towards - value) * share) for value in base)
+    return blue, green, red
+
+
+@dataclass(frozen=True)
+class _Caption:
+    text: str
+    height: int  # of the font, in pixels
+    box_xyxy: tuple[int, int, int, int]
+
+
+def _array(values: Any) -> np.ndarray:
+    array: np.ndarray = torch.as_tensor(values).detach().to("cpu", torch.float64).numpy()
+    return array
+
+
+def _line_width(size_hw: tuple[int, ...]) -> int:
+    return max(1, round((size_hw[0] * size_hw[1]) ** 0.5 / 320))
+
+
+def _edges(boxes_xyxy: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """Whole pixels [N, 4] on which the middle of the line runs, such that all of the line is in the picture."""
+    margin = _line_width(size_hw) // 2
+    high_xy = np.array([size_hw[1], size_hw[0]]) - 1 - margin
+    edges: np.ndarray = np.clip(np.round(boxes_xyxy), margin, np.tile(np.maximum(high_xy, margin), 2)).astype(int)
+    return edges
+
+
+def _draw_boxes(picture: np.ndarray, edges: np.ndarray, colours: Sequence[Colour]) -> None:
+    """In the given order; each line has a thin dark rim, which sets it off from whatever lies below."""
+    width = _line_width(picture.shape[:2])
+    for (x1, y1, x2, y2), line in zip(edges.tolist(), colours, strict=True):
+        cv2.rectangle(picture, (x1, y1), (x2, y2), (0, 0, 0), width + 2, cv2.LINE_AA)
+        cv2.rectangle(picture, (x1, y1), (x2, y2), line, width, cv2.LINE_AA)
+
+
+def _captions(
+    texts: Sequence[str], shorts: Sequence[str], edges: np.ndarray, size_hw: tuple[int, ...]
+) -> list[_Caption | None]:
+    """A place for each caption, in the given order; None where there is none."""
+    height = _font_height(texts, size_hw)
+    placed = np.zeros((0, 4))
+    captions: list[_Caption | None] = []
+    for i, wordings in enumerate(zip(texts, shorts, strict=True)):
+        caption = None
+        for text in filter(None, wordings):
+            caption = _place(text, height, i, edges, placed, size_hw)
+            if caption:
+                placed = np.vstack([placed, caption.box_xyxy])
+                break
+        captions.append(caption)
+    return captions
+
+
+def _font_height(texts: Sequence[str], size_hw: tuple[int, ...]) -> int:
+    """In pixels: a fixed share of the picture, less where the captions would fill more than a tenth of it."""
+    usual = 0.024 * (size_hw[0] * size_hw[1]) ** 0.5
+    filled = sum(map(len, texts)) * 0.8 * usual**2 / (size_hw[0] * size_hw[1])
+    return max(10, round(usual * min(1, (0.1 / filled) ** 0.5)))
+
+
+def _place(
+    text: str, height: int, index: int, edges: np.ndarray, placed: np.ndarray, size_hw: tuple[int, ...]
+) -> _Caption | None:
+    """The best place around or in the box `index`, if any leaves the captions placed so far readable."""
+    left, top, right, bottom = _font(height).getbbox(text)
+    size = np.array([right + height * 0.5, height * 1.3]).round()
+    spots = _spots(edges[index], size, _line_width(size_hw), size_hw)  # [S, 4]
+    hidden = _overlap(spots, placed).sum(axis=1) / size.prod()
+    others = np.delete(edges, index, axis=0)
+    covered = _overlap(spots, others) / np.maximum((others[:, 2:] - others[:, :2]).prod(axis=1), 1)
+    best = (10 * hidden + covered.sum(axis=1) + 0.02 * np.arange(len(spots))).argmin()
+    if hidden[best] > _HIDDEN:
+        return None
+    x1, y1, x2, y2 = spots[best].astype(int).tolist()
+    return _Caption(text, height, (x1, y1, x2, y2))
+
+
+def _spots(edge: np.ndarray, size: np.ndarray, line: int, size_hw: tuple[int, ...]) -> np.ndarray:
+    """Where a caption of `size` may stand, the likes first: above, below, inside, beside; moved into the picture."""
+    (x1, y1, x2, y2), (wide, high) = edge, size
+    rim = line // 2 + 1
+    left, right = x1 - rim, x2 + rim + 1 - wide
+    corners = [
+        *((x, y1 + rim - high) for x in (left, right)),
+        *((x, y2 - rim) for x in (left, right)),
+        *((x, y1 - rim) for x in (left, right)),
+        *((x, y2 + rim + 1 - high) for x in (left, right)),
+        *((x, y) for y in (y1 - rim, y2 + rim + 1 - high) for x in (x2 - rim, x1 + rim - wide)),
+    ]
+    limit = np.maximum([size_hw[1] - wide, size_hw[0] - high], 0)
+    low = np.clip(np.array(corners), 0, limit)
+    return np.concatenate([low, low + size], axis=1)
+
+
+def _overlap(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> np.ndarray:
+    """Shared areas [S, N]."""
+    low = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
+    high = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
+    shared: np.ndarray = np.maximum(high - low, 0).prod(axis=-1)
+    return shared
+
+
+def _draw_captions(picture: np.ndarray, captions: Sequence[tuple[_Caption | None, Colour]]) -> np.ndarray:
+    from PIL import Image, ImageDraw
+
+    canvas = Image.fromarray(picture)  # takes BGR for RGB, and so do the colours below
+    pen = ImageDraw.Draw(canvas)
+    for caption, fill in captions:
+        if caption is None:
+            continue
+        x1, y1, x2, y2 = caption.box_xyxy
+        pen.rectangle((x1, y1, x2 - 1, y2 - 1), fill=fill)
+        bright = 0.114 * fill[0] + 0.587 * fill[1] + 0.299 * fill[2] > 110
+        middle = (x1 + caption.height * 0.25, (y1 + y2) / 2)
+        pen.text(middle, caption.text, (0, 0, 0) if bright else (255, 255, 255), _font(caption.height), "lm")
+    return np.array(canvas)
+
+
+@lru_cache(maxsize=8)
+def _font(height: int) -> Any:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(height)
