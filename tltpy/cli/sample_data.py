@@ -22,9 +22,9 @@ KINDS = {"kitti": "tltpy.synth.kitti"}  # the layout -> the module whose `write`
 @click.command()
 @click.argument("kind", type=click.Choice(sorted(KINDS)), metavar="KIND")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--count", type=click.IntRange(1), default=240, show_default=True, help="Pictures to make.")
+@click.option("--count", type=click.IntRange(1), default=320, show_default=True, help="Pictures to make.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed makes other pictures.")
-@click.option("--size", default="416x160", show_default=True, metavar="WxH", help="Size of the pictures.")
+@click.option("--size", default="480x160", show_default=True, metavar="WxH", help="Size of the pictures.")
 @click.option("--workers", type=click.IntRange(0), default=0, help="Processes [default: the processor's cores].")
 @boundary.overwrite_option
 @boundary.log_options
@@ -56,7 +56,7 @@ def command(kind: str, folder: Path, as_json: bool, quiet: bool, verbose: bool, 
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) >= 64 and int(height) >= 32):
-        raise UsageError(f"--size {text}: WIDTHxHEIGHT is needed, at least 64x32", "for instance --size 416x160")
+        raise UsageError(f"--size {text}: WIDTHxHEIGHT is needed, at least 64x32", "for instance --size 480x160")
     return int(width), int(height)
 
 

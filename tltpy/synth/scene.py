@@ -37,7 +37,7 @@ KINDS: dict[str, tuple[Callable[[np.random.Generator], Mesh], float]] = {
 SCENERY = (tree, lamp, sign, bin_box, bush)
 DONT_CARE = "DontCare"
 
-LEAST_HEIGHT = 18 / 416  # of an object's box, as a share of the picture's width
+LEAST_HEIGHT = 0.065  # of an object's box, as a share of the picture's width
 LEAST_VISIBLE = 0.3  # things hidden more than this are taken away
 MOST_TRUNCATED = 0.6
 FULLY_VISIBLE, PARTLY_VISIBLE = 0.95, 0.6  # above these: occlusion levels 0 and 1; else 2
