@@ -26,12 +26,12 @@ def step(net: nn.Module, number: int) -> None:
 def test_average_is_the_recurrence(decay: float) -> None:
     net = network()
     average = Average(net, decay)
-    expected = net[0].weight.detach().double()
+    expected = net.state_dict()["0.weight"].double().clone()
     for number in range(1, 12):
         step(net, number)
         average.update(net)
         kept = min(decay, (1 + number) / (10 + number))
-        expected = kept * expected + (1 - kept) * net[0].weight.detach().double()
+        expected = kept * expected + (1 - kept) * net.state_dict()["0.weight"].double()
     torch.testing.assert_close(average.state["0.weight"].double(), expected, rtol=1e-5, atol=1e-6)
     assert average.steps == 11
 
@@ -54,7 +54,7 @@ def test_counters_are_copied_and_statistics_averaged() -> None:
         average.update(net)
     assert average.state["1.num_batches_tracked"] == 3
     assert average.state["1.num_batches_tracked"].dtype == torch.int64
-    assert not torch.equal(average.state["1.running_mean"], net[1].running_mean)
+    assert not torch.equal(average.state["1.running_mean"], net.state_dict()["1.running_mean"])
 
 
 def test_average_of_a_constant_is_the_constant() -> None:

@@ -1,8 +1,7 @@
 """A record as the network's picture and targets.
 
-Every picture, in training, evaluation and inference, goes the same way: crop, then letterbox (kept in shape,
-centred, the
-margin filled with the mean colour), bilinear. Training puts its random map on top; it is one warp in all.
+Every picture, in training, evaluation and inference, goes the same way: crop, then letterbox (kept in shape, centred,
+the margin filled with the mean colour), bilinear. Training puts its random map on top; it is one warp in all.
 
 Sample and batch keys (a batch stacks them; objects are padded to the longest list, their labels with -1):
 
@@ -51,7 +50,9 @@ def sample(record: DetectionRecord, plan: Settings, rng: np.random.Generator | N
     matrix = base_matrix(_jittered(region, plan, rng), plan)
     if rng is not None:
         matrix = plan.spatial.draw(rng, plan.input_hw) @ matrix
-    image = warp(stored, matrix[:2], plan.input_hw, plan.mean)
+    left, top, right, bottom = (int(side) for side in region)
+    # cut out, lest the margin show what the crop leaves out
+    image = warp(stored[top:bottom, left:right], (matrix @ _move(left, top))[:2], plan.input_hw, plan.mean)
     if rng is not None and plan.channels == 3 and not plan.color.still:
         image = recolor(image, plan.color.draw(rng)) if isinstance(plan.color, Color) else plan.color.apply(image, rng)
     truth = labelled(record, plan, region)
@@ -131,6 +132,10 @@ def inputs(batch: dict[str, Any], plan: Settings) -> dict[str, Tensor]:
     image = batch["image"]
     mean = torch.tensor(plan.mean, device=image.device).view(1, -1, 1, 1)
     return {"Input": image.float().sub_(mean)}
+
+
+def _move(x: float, y: float) -> np.ndarray:
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
 
 
 def _jittered(
