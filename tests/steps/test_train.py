@@ -17,7 +17,6 @@ import torch
 from tltpy import artifact, tasks
 from tltpy.errors import DataError, Interrupted, UsageError
 from tltpy.log import Log
-from tltpy.nn import layers
 from tltpy.spec.load import load
 from tltpy.steps import models, train
 
@@ -121,16 +120,13 @@ def test_sigterm_leaves_a_checkpoint_and_exits_143(write_spec: Callable[..., Pat
     assert not list(out.glob("**/*.part"))
 
 
-def test_two_processes_are_one_with_the_whole_batch(
-    write_spec: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_processes_are_one_with_the_whole_batch(write_spec: Callable[..., Path], tmp_path: Path) -> None:
     """Batch normalization frozen everywhere; the learning rate is scaled with the processes, hence halved for two.
 
     The optimizer is plain SGD: Adam's first steps divide by gradients that are nearly nothing.
     """
     # frozen statistics must be those of the activations, after a few steps
-    monkeypatch.setattr(layers, "BN_MOMENTUM", 0.5)
-    run(write_spec("first.txt", epochs=4, period=4), tmp_path / "first")
+    run(write_spec("first.txt", epochs=4, period=4, network="batch_norm_momentum: 0.5"), tmp_path / "first")
     start = tmp_path / "first/weights/yolo_resnet10_last.tlt"
     training = "optimizer { sgd { momentum: 0 } }"
     one = write_spec("one.txt", epochs=2, training=training)

@@ -59,6 +59,13 @@ def init_weights(module: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
+def set_momentum(module: nn.Module, momentum: float) -> None:
+    """Share of a batch's statistics in the running ones, of every batch normalization below."""
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = momentum
+
+
 def freeze_convolutions(block: nn.Module) -> None:
     """The convolutions of the block are not trained; its normalization is, as published."""
     for layer in block.modules():

@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class YoloConfig(_message.Message):
-    __slots__ = ("big_anchor_shape", "mid_anchor_shape", "small_anchor_shape", "matching_neutral_box_iou", "arch", "nlayers", "arch_conv_blocks", "loss_loc_weight", "loss_neg_obj_weights", "loss_class_weights", "freeze_blocks", "freeze_bn", "force_relu")
+    __slots__ = ("big_anchor_shape", "mid_anchor_shape", "small_anchor_shape", "matching_neutral_box_iou", "arch", "nlayers", "arch_conv_blocks", "loss_loc_weight", "loss_neg_obj_weights", "loss_class_weights", "freeze_blocks", "freeze_bn", "force_relu", "batch_norm_momentum")
     BIG_ANCHOR_SHAPE_FIELD_NUMBER: _ClassVar[int]
     MID_ANCHOR_SHAPE_FIELD_NUMBER: _ClassVar[int]
     SMALL_ANCHOR_SHAPE_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,7 @@ class YoloConfig(_message.Message):
     FREEZE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
     FREEZE_BN_FIELD_NUMBER: _ClassVar[int]
     FORCE_RELU_FIELD_NUMBER: _ClassVar[int]
+    BATCH_NORM_MOMENTUM_FIELD_NUMBER: _ClassVar[int]
     big_anchor_shape: str
     mid_anchor_shape: str
     small_anchor_shape: str
@@ -36,7 +37,8 @@ class YoloConfig(_message.Message):
     freeze_blocks: _containers.RepeatedScalarFieldContainer[float]
     freeze_bn: bool
     force_relu: bool
-    def __init__(self, big_anchor_shape: _Optional[str] = ..., mid_anchor_shape: _Optional[str] = ..., small_anchor_shape: _Optional[str] = ..., matching_neutral_box_iou: _Optional[float] = ..., arch: _Optional[str] = ..., nlayers: _Optional[int] = ..., arch_conv_blocks: _Optional[int] = ..., loss_loc_weight: _Optional[float] = ..., loss_neg_obj_weights: _Optional[float] = ..., loss_class_weights: _Optional[float] = ..., freeze_blocks: _Optional[_Iterable[float]] = ..., freeze_bn: bool = ..., force_relu: bool = ...) -> None: ...
+    batch_norm_momentum: float
+    def __init__(self, big_anchor_shape: _Optional[str] = ..., mid_anchor_shape: _Optional[str] = ..., small_anchor_shape: _Optional[str] = ..., matching_neutral_box_iou: _Optional[float] = ..., arch: _Optional[str] = ..., nlayers: _Optional[int] = ..., arch_conv_blocks: _Optional[int] = ..., loss_loc_weight: _Optional[float] = ..., loss_neg_obj_weights: _Optional[float] = ..., loss_class_weights: _Optional[float] = ..., freeze_blocks: _Optional[_Iterable[float]] = ..., freeze_bn: bool = ..., force_relu: bool = ..., batch_norm_momentum: _Optional[float] = ...) -> None: ...
 
 class Experiment(_message.Message):
     __slots__ = ("dataset_config", "augmentation_config", "training_config", "eval_config", "nms_config", "yolo_config", "yolov3_config", "random_seed")

@@ -23,6 +23,7 @@ from tltpy.nn.layers import (
     init_weights,
     leaky_relu,
     relu,
+    set_momentum,
 )
 from tltpy.nn.resnet import BOTTLENECK, ResNet
 
@@ -75,6 +76,7 @@ class YoloV3(nn.Module):
         force_relu: bool = False,
         freeze_blocks: Sequence[int] = (),
         freeze_bn: bool = False,
+        bn_momentum: float = 0.99,
     ) -> None:
         super().__init__()
         act = relu if force_relu else leaky_relu
@@ -95,6 +97,7 @@ class YoloV3(nn.Module):
         self.conv_sm_object = nn.Conv2d(2 * width1, outputs[2], 1)
         self.freeze_bn = freeze_bn
         self._start(anchors, classes)
+        set_momentum(self, 1.0 - bn_momentum)
         for block in freeze_blocks:
             freeze_convolutions(self.taps.backbone.blocks()[block])
         if freeze_bn:

@@ -42,6 +42,7 @@ def build(cfg: Any) -> nn.Module:
         force_relu=network.force_relu,
         freeze_blocks=[int(block) for block in network.freeze_blocks],
         freeze_bn=network.freeze_bn,
+        bn_momentum=network.batch_norm_momentum,
     )
 
 
