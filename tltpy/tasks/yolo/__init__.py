@@ -11,6 +11,14 @@ from tltpy.spec.limits import Finding
 LAYERS = {"resnet": (10, 18, 34, 50, 101), "darknet": (19, 53)}
 FREEZABLE = {"resnet": range(4), "darknet": range(6)}
 SCALES = ("big", "mid", "small")
+# fields of the augmentation -> what to write in place of them in TLT 2.0's form
+TLT3_FIELDS = {
+    ("hue", "saturation", "exposure"): "use color_augmentation",
+    ("vertical_flip", "horizontal_flip", "jitter"): "use spatial_augmentation",
+    ("output_channel",): "use output_image_channel",
+    ("output_depth", "randomize_input_shape_period"): "",
+}
+COLORS = ("color_shift_stddev", "hue_rotation_max", "saturation_shift_max", "contrast_scale_max")
 
 
 def canonical(cfg: Any) -> Any:
@@ -27,8 +35,9 @@ def parse_anchors(text: str) -> list[tuple[float, float]]:
     """ "[(w, h), ...]" -> pairs in pixels of the network's input; ValueError for anything else."""
     try:
         value = ast.literal_eval(text.strip())
-        pairs = [(float(width), float(height)) for width, height in value]
-    except (ValueError, SyntaxError, TypeError) as error:
+        # the sum refuses text, which float would read
+        pairs = [(float(width + 0.0), float(height + 0.0)) for width, height in value]
+    except (ValueError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError) as error:
         raise ValueError(f'expected a list of (width, height) pairs, got "{text}"') from error
     if not pairs or any(not (0 < side < float("inf")) for pair in pairs for side in pair):
         raise ValueError("expected at least one pair, all sides above 0")
@@ -94,16 +103,11 @@ def _check_augmentation(cfg: Any) -> list[Finding]:
     if second:
         return _check_flat_augmentation(cfg)
     found = []
-    for name in ("hue", "saturation", "exposure", "vertical_flip", "horizontal_flip", "jitter"):
-        if cfg.HasField(name):
-            found.append(
-                Finding(
-                    f"{path}.{name}",
-                    "this field of TLT 3 has no effect beside preprocessing { ... }",
-                    ("use spatial_augmentation and color_augmentation",),
-                    warning=True,
-                )
-            )
+    for names, instead in TLT3_FIELDS.items():
+        for name in names:
+            if cfg.HasField(name) and getattr(cfg, name):
+                message = "this field of TLT 3 has no effect beside preprocessing { ... }"
+                found.append(Finding(f"{path}.{name}", message, (instead,) if instead else (), warning=True))
     pre, spatial = cfg.preprocessing, cfg.spatial_augmentation
     for low, high in (("crop_left", "crop_right"), ("crop_top", "crop_bottom")):
         if getattr(pre, low) > getattr(pre, high):
@@ -112,7 +116,9 @@ def _check_augmentation(cfg: Any) -> list[Finding]:
     if spatial.zoom_min > spatial.zoom_max:
         message = f"zoom_min {spatial.zoom_min:g} is greater than zoom_max {spatial.zoom_max:g}"
         found.append(Finding(f"{path}.spatial_augmentation.zoom_min", message))
-    return [*found, *_check_pixels(cfg, pre.output_image_channel)]
+    color = cfg.color_augmentation
+    colors = [f"{path}.color_augmentation.{name}" for name in COLORS if getattr(color, name)]
+    return [*found, *_check_pixels(cfg, pre.output_image_channel, colors)]
 
 
 def _check_flat_augmentation(cfg: Any) -> list[Finding]:
@@ -147,34 +153,36 @@ def _check_flat_augmentation(cfg: Any) -> list[Finding]:
                 warning=True,
             )
         )
-    return [*found, *_check_pixels(cfg, cfg.output_channel or 3)]
+    colors = [f"{path}.hue"] if cfg.hue else []
+    colors += [f"{path}.{name}" for name in ("saturation", "exposure") if getattr(cfg, name) > 1]
+    return [*found, *_check_pixels(cfg, cfg.output_channel or 3, colors)]
 
 
-def _check_pixels(cfg: Any, channels: int) -> list[Finding]:
+def _check_pixels(cfg: Any, channels: int, colors: list[str]) -> list[Finding]:
+    """`colors`: paths of the set fields that vary the colours."""
+    found = []
     keys = {"l"} if channels == 1 else {"b", "g", "r"}
     if cfg.image_mean and set(cfg.image_mean) != keys:
         message = f"a picture of {channels} channel{'s' * (channels > 1)} needs the keys {', '.join(sorted(keys))}"
-        return [Finding("augmentation_config.image_mean", message)]
-    return []
+        found.append(Finding("augmentation_config.image_mean", message))
+    if channels == 1:
+        found += [Finding(path, "it has no effect on a picture of one channel", warning=True) for path in colors]
+    return found
 
 
 def _check_data(cfg: Any) -> list[Finding]:
     path = "dataset_config"
     found = []
     for name in ("data_sources", "validation_data_sources"):
-        kinds = []
-        for index, source in enumerate(getattr(cfg, name)):
-            kind = source.WhichOneof("labels_format")
-            kinds.append(kind)
-            if kind is None:
-                hint = "write tfrecords_path (made by tlt-dataset-convert) or label_directory_path"
-                found.append(Finding(f"{path}.{name}[{index}]", "the source names no labels", (hint,)))
-            if not source.image_directory_path:
-                found.append(Finding(f"{path}.{name}[{index}]", "image_directory_path is missing"))
-        if len({kind for kind in kinds if kind}) > 1:
+        sources = getattr(cfg, name)
+        for index, source in enumerate(sources):
+            found += _check_source(source, f"{path}.{name}[{index}]")
+        if len({source.WhichOneof("labels_format") for source in sources} - {None}) > 1:
             found.append(
                 Finding(f"{path}.{name}", "some sources hold TFRecords and some label folders", ("use one kind",))
             )
+    if cfg.HasField("validation_data_source"):
+        found += _check_source(cfg.validation_data_source, f"{path}.validation_data_source")
     has_validation = len(cfg.validation_data_sources) or cfg.HasField("validation_data_source")
     if not has_validation and any(s.WhichOneof("labels_format") == "label_directory_path" for s in cfg.data_sources):
         found.append(
@@ -188,6 +196,16 @@ def _check_data(cfg: Any) -> list[Finding]:
         found.append(
             Finding(f"{path}.is_monochrome", "it has no effect", ("set output_image_channel: 1",), warning=True)
         )
+    return found
+
+
+def _check_source(source: Any, path: str) -> list[Finding]:
+    found = []
+    if source.WhichOneof("labels_format") is None:
+        hint = "write tfrecords_path (made by tlt-dataset-convert) or label_directory_path"
+        found.append(Finding(path, "the source names no labels", (hint,)))
+    if not source.image_directory_path:
+        found.append(Finding(path, "image_directory_path is missing"))
     return found
 
 
