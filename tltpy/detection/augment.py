@@ -66,7 +66,7 @@ class Color:
         hue = math.radians(_truncated_normal(rng, self.hue / 2, 1)[0])
         saturation = 1.0 + rng.uniform(-self.saturation, self.saturation)
         contrast = _truncated_normal(rng, self.contrast / 2, 1)[0]
-        brightness = _truncated_normal(rng, self.brightness / 2, 3)
+        brightness = _truncated_normal(rng, self.brightness, 3)
         matrix = np.zeros((3, 4))
         matrix[:, :3] = (1.0 + contrast) * hue_saturation(hue, saturation)
         center = self.contrast_center / 255 if self.contrast_center > 1 else self.contrast_center

@@ -37,8 +37,8 @@ KINDS: dict[str, tuple[Callable[[np.random.Generator], Mesh], float]] = {
 SCENERY = (tree, lamp, sign, bin_box, bush)
 DONT_CARE = "DontCare"
 
-LEAST_HEIGHT = 0.065  # of an object's box, as a share of the picture's width
-LEAST_VISIBLE = 0.3  # things hidden more than this are taken away
+LEAST_HEIGHT = 0.09  # of an object's box, as a share of the picture's width
+LEAST_VISIBLE = 0.4  # things hidden more than this are taken away
 MOST_TRUNCATED = 0.6
 FULLY_VISIBLE, PARTLY_VISIBLE = 0.95, 0.6  # above these: occlusion levels 0 and 1; else 2
 
@@ -122,7 +122,7 @@ def _populate(road: Road, camera: Camera, rng: np.random.Generator) -> list[Plac
     things: list[Placed] = []
     kinds = list(KINDS)
     chances = [KINDS[kind][1] for kind in kinds]
-    for _ in range(int(rng.choice(np.arange(1, 7), p=[0.08, 0.2, 0.26, 0.22, 0.15, 0.09]))):
+    for _ in range(int(rng.choice(np.arange(1, 7), p=[0.1, 0.25, 0.3, 0.2, 0.1, 0.05]))):
         kind = str(rng.choice(kinds, p=chances))
         for _ in range(12):
             thing = _object(kind, road, camera, rng)

@@ -1,6 +1,7 @@
 """Where yolo's records come from: the spec's TFRecords or label folders, an image or a folder of images, or thin
 air."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,8 +40,9 @@ class CachedRecords(Sequence[DetectionRecord]):
     def weights(self) -> np.ndarray | None:
         return self.records.weights()
 
-    def __reduce__(self) -> Any:  # a worker process starts with an empty cache of its own
-        return CachedRecords, (self.records, self._budget)
+    def __reduce__(self) -> Any:
+        # a worker process starts with an empty cache of its own, and the workers share the budget
+        return CachedRecords, (self.records, self._budget // max((os.cpu_count() or 1) - 1, 1))
 
 
 def read(cfg: Any, source: str | Path) -> dataset.Dataset | CachedRecords:
@@ -72,7 +74,7 @@ def example(cfg: Any, rng: np.random.Generator) -> DetectionRecord:
     top = rng.uniform(0.1, 0.3, count) * height
     boxes = np.stack([left, top, left + sizes[:, 0], top + sizes[:, 1]], axis=1).round().astype(np.float32)
     for (x1, y1, x2, y2), label in zip(boxes.astype(int).tolist(), labels.tolist(), strict=True):
-        cv2.rectangle(image, (x1, y1), (x2, y2), (40 + 60 * label % 200, 200 - 50 * label % 150, 230), -1)
+        cv2.rectangle(image, (x1, y1), (x2 - 1, y2 - 1), (40 + 60 * label % 200, 200 - 50 * label % 150, 230), -1)
     keys = {number: key for key, number in sorted(plan.class_ids.items(), reverse=True)}
     names = [keys[label] for label in labels.tolist()]
     return make_record(id="made/000000", size_hw=(height, width), class_names=names, boxes_xyxy=boxes, pixels=image)
