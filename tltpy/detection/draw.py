@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 Colour = tuple[int, int, int]
 
-_PALETTE: tuple[Colour, ...] = (  # BGR; the eight colours of Okabe and Ito (2008), told apart with any colour vision
+_PALETTE: tuple[Colour, ...] = (  # BGR, after Okabe and Ito (2008): told apart with any colour vision
     (0, 159, 230),
     (233, 180, 86),
     (115, 158, 0),
@@ -23,7 +22,7 @@ _PALETTE: tuple[Colour, ...] = (  # BGR; the eight colours of Okabe and Ito (200
     (178, 114, 0),
     (0, 94, 213),
     (167, 121, 204),
-    (255, 255, 255),
+    (215, 215, 215),
 )
 _HIDDEN = 0.05
 """Share of a caption that others may cover."""
@@ -90,10 +89,21 @@ def _edges(boxes_xyxy: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
 
 def _draw_boxes(picture: np.ndarray, edges: np.ndarray, colours: Sequence[Colour]) -> None:
     """In the given order; each line has a thin dark rim, which sets it off from whatever lies below."""
-    width = _line_width(picture.shape[:2])
-    for (x1, y1, x2, y2), line in zip(edges.tolist(), colours, strict=True):
-        cv2.rectangle(picture, (x1, y1), (x2, y2), (0, 0, 0), width + 2, cv2.LINE_AA)
-        cv2.rectangle(picture, (x1, y1), (x2, y2), line, width, cv2.LINE_AA)
+    reach = _line_width(picture.shape[:2]) // 2
+    for edge, line in zip(edges.tolist(), colours, strict=True):
+        _draw_frame(picture, edge, reach + 1, (0, 0, 0))
+        _draw_frame(picture, edge, reach, line)
+
+
+def _draw_frame(picture: np.ndarray, edge: Sequence[int], reach: int, colour: Colour) -> None:
+    """Four bars that reach so many pixels to both sides of the edge; whole pixels, so that thin lines keep their
+    colour."""
+    x1, y1, x2, y2 = edge
+    wide, high = slice(max(x1 - reach, 0), x2 + reach + 1), slice(max(y1 - reach, 0), y2 + reach + 1)
+    for middle in (y1, y2):
+        picture[max(middle - reach, 0) : middle + reach + 1, wide] = colour
+    for middle in (x1, x2):
+        picture[high, max(middle - reach, 0) : middle + reach + 1] = colour
 
 
 def _captions(

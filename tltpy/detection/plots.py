@@ -1,24 +1,60 @@
-"""Charts of detection results as PNG."""
+"""Precision over recall as a picture."""
 
 import io
 from collections.abc import Mapping
-from typing import Any
+from typing import Protocol
 
-WIDTH_IN, HEIGHT_IN, DPI = 6.4, 5.2, 120
+import numpy as np
+
+_SIZE_INCH = (8.0, 6.0)
+_DPI = 120
+_ROWS = 18  # of a legend column
 
 
-def precision_recall_figure(curves: Mapping[str, Any], title: str) -> bytes:
-    """Precision over recall, a line a class (curves as metrics.average_precision gives them), as the bytes of a PNG."""
+class Curve(Protocol):
+    """Precision and recall [P] of a class, and its average precision."""
+
+    @property
+    def precision(self) -> np.ndarray: ...
+
+    @property
+    def recall(self) -> np.ndarray: ...
+
+    @property
+    def average_precision(self) -> float: ...
+
+
+def precision_recall_figure(curves: Mapping[str, Curve], title: str) -> bytes:
+    """A PNG: one line a class, the classes in the legend with their average precision.
+
+    A class without detections or without objects has no line but stands in the legend.
+    """
+    # the figure's own canvas, not pyplot: no state that outlives the call, no display, any thread
+    from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), dpi=DPI, layout="constrained")
-    axes = figure.add_subplot()
-    for name, curve in curves.items():
-        axes.step(curve.recall, curve.precision, where="post", label=f"{name}  {curve.average_precision:.3f}")
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title=title)
-    axes.grid(alpha=0.3)
-    axes.legend(title="average precision", loc="lower left")
+    columns = -(-len(curves) // _ROWS)
+    figure = Figure(figsize=(_SIZE_INCH[0] + 2.0 * columns, _SIZE_INCH[1]), dpi=_DPI, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot(xlabel="recall", ylabel="precision", title=title, xlim=(0, 1), ylim=(0, 1.01))
+    axes.set_xticks([tick / 10 for tick in range(11)])
+    axes.set_yticks([tick / 10 for tick in range(11)])
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    colours = colormaps["tab20" if len(curves) > 10 else "tab10"]
+    for index, (name, curve) in enumerate(curves.items()):
+        axes.plot(
+            curve.recall,
+            curve.precision,
+            color=colours(index % colours.N),
+            linestyle=("-", "--", ":")[index // colours.N % 3],
+            linewidth=1.6,
+            label=f"{name.lstrip('_')}  AP {curve.average_precision:.3f}",  # matplotlib hides labels that begin with _
+            clip_on=False,
+        )
+    if curves:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), ncols=columns, frameon=False, fontsize="small")
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
+    canvas.print_png(buffer)
     return buffer.getvalue()
