@@ -37,7 +37,7 @@ nms_config {{ confidence_threshold: 0.05 top_k: 20 }}
 """
 
 KEY = "key"
-FAST = 0.2  # momentum of batch normalization
+FAST = "batch_norm_momentum: 0.8"  # for few steps
 FORMS = ("yolo.tlt", "yolo.etlt", "yolo.onnx", "yolo.engine")
 WriteSpec = Callable[..., Path]
 
@@ -71,25 +71,22 @@ class Trained:
 
 @pytest.fixture(scope="session")
 def trained(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """The key is KEY. Statistics of batch normalization move faster than published: there are few steps."""
+    """The key is KEY."""
     import torch
 
     from tltpy import tasks
     from tltpy.log import Log
-    from tltpy.nn import layers
     from tltpy.spec.load import load
     from tltpy.steps import train
 
     folder = tmp_path_factory.mktemp("trained")
     spec = folder / "spec.txt"
-    text = SPEC.format(root=shapes, epochs=25, network="", training="", period=25)
+    text = SPEC.format(root=shapes, epochs=25, network=FAST, training="", period=25)
     spec.write_text(text.replace("checkpoint_interval: 1", "checkpoint_interval: 25"))
     torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layers, "BN_MOMENTUM", FAST)
-        cfg = tasks.canonical("yolo", load(spec, tasks.message("yolo")).message)
-        request = train.TrainRequest(task="yolo", cfg=cfg, results_dir=folder / "out", key=KEY)
-        result = train.run(request, Log("tlt-train", quiet=True))
+    cfg = tasks.canonical("yolo", load(spec, tasks.message("yolo")).message)
+    request = train.TrainRequest(task="yolo", cfg=cfg, results_dir=folder / "out", key=KEY)
+    result = train.run(request, Log("tlt-train", quiet=True))
     return Trained(Path(result["best"]), spec, shapes, result["best_value"])
 
 

@@ -54,8 +54,14 @@ def translated(path: str | Path) -> Iterator[None]:
 
 
 def refuse_existing(path: str | Path, overwrite: bool) -> None:
-    """UsageError when `path` is a file, or a folder that holds anything, and overwriting was not asked for."""
+    """UsageError when `path` is a file, or a folder that holds anything, and overwriting was not asked for.
+
+    DataError when `path` lies below a file, so that nobody works for an hour in order to hear of it.
+    """
     path = Path(path)
+    for parent in path.parents:
+        if parent.is_file():
+            raise DataError(f"{path}: cannot be written: {parent} is a file, not a folder")
     if overwrite or not path.exists():
         return
     if path.is_dir():

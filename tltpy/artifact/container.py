@@ -46,7 +46,8 @@ def opened(path: str | Path, key: str | None, kinds: tuple[str, ...], hint: str)
         if kind not in KINDS:
             raise ModelFileError(f'{path}: kind "{kind}" is not known', "a later tltpy wrote it: update tltpy")
         if kind not in kinds:
-            raise ModelFileError(f"{path}: the file holds a {kind}, not {' or '.join(kinds)}", hint)
+            held, wanted = (" or ".join(map(_called, words)) for words in ((kind,), kinds))
+            raise ModelFileError(f"{path}: the file holds {held}, not {wanted}", hint)
         file.seek(0)
         yield stream.Opener(file, key=key, path=path)
 
@@ -80,3 +81,7 @@ def _reading(path: str | Path) -> Iterator[BinaryIO]:
             yield cast(BinaryIO, file)
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def _called(kind: str) -> str:
+    return kind if kind == "weights" else f"a {kind}"

@@ -6,6 +6,7 @@ The only place that prints errors: `program: error: ...` then `program: hint: ..
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -16,6 +17,7 @@ from tltpy.errors import Interrupted, TltError, UsageError
 from tltpy.log import Log
 
 F = TypeVar("F", bound=Callable[..., Any])
+GRACE_S = 4.0
 
 
 def main(command: click.Command, program: str) -> NoReturn:
@@ -29,7 +31,7 @@ def main(command: click.Command, program: str) -> NoReturn:
     except click.exceptions.Abort:
         fail(program, Interrupted("interrupted"))
     except click.ClickException as error:
-        text = error.format_message().rstrip(".")
+        text = " ".join(error.format_message().split()).rstrip(".")
         fail(program, UsageError(text[:1].lower() + text[1:], f"`{program} --help` lists the flags"))
     except KeyboardInterrupt:
         fail(program, Interrupted("interrupted"))
@@ -44,6 +46,8 @@ def main(command: click.Command, program: str) -> NoReturn:
 
 
 def fail(program: str, error: TltError) -> NoReturn:
+    if os.environ.get("RANK", "0") != "0":
+        time.sleep(GRACE_S)  # the first of several processes speaks for all; most likely it fails, too
     for kind, text in error.lines():
         print(f"{program}: {kind}: {text}", file=sys.stderr)
     sys.exit(error.exit_code)

@@ -91,22 +91,16 @@ def _text(result: dict[str, Any]) -> str:
 
 
 def _spread(options: dict[str, Any]) -> None:
-    """Becomes torchrun where several processes are asked for; one that torchrun started goes on."""
+    """Runs torchrun instead where several processes are asked for; one that torchrun started goes on."""
     if options["gpus"] * options["num_nodes"] == 1 or "LOCAL_RANK" in os.environ:
         return
     if options["num_nodes"] > 1 and not options["rdzv_endpoint"]:
         raise UsageError("--num_nodes needs --rdzv_endpoint HOST:PORT", "the same on every machine")
-    launch = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={options['gpus']}"]
-    if options["num_nodes"] > 1:
-        launch += [
-            f"--nnodes={options['num_nodes']}",
-            "--rdzv-backend=c10d",
-            f"--rdzv-endpoint={options['rdzv_endpoint']}",
-        ]
-    else:
-        launch += ["--standalone"]
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // options["gpus"], 1)))
-    os.execv(sys.executable, [*launch, "-m", "tltpy.cli.train", *sys.argv[1:]])
+    from tltpy.steps.launch import launch
+
+    nodes, endpoint = options["num_nodes"], options["rdzv_endpoint"]
+    sys.exit(launch("tltpy.cli.train", sys.argv[1:], processes=options["gpus"], nodes=nodes, endpoint=endpoint))
 
 
 def main() -> None:

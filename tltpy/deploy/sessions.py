@@ -13,6 +13,7 @@ import numpy as np
 from tltpy.errors import BackendError, ModelFileError
 
 METADATA = ("tltpy", "metadata")  # where an OpenVINO file keeps our metadata
+AGAIN = "copy it again from where it came, or make it again with tlt-export or tlt-convert"
 
 
 class Port(NamedTuple):
@@ -99,7 +100,7 @@ class OnnxRuntimeSession:
         except state.NotImplemented as error:
             raise BackendError(f"{name}: onnxruntime {version('onnxruntime')} lacks an operator: {error}") from error
         except (state.InvalidProtobuf, state.InvalidGraph, state.Fail, state.InvalidArgument) as error:
-            raise ModelFileError(f"{name}: not an ONNX graph, or damaged", _first_line(error)) from error
+            raise ModelFileError(f"{name}: not an ONNX graph, or damaged", AGAIN, _said(error)) from error
 
 
 class OpenVinoSession:
@@ -113,7 +114,7 @@ class OpenVinoSession:
         try:
             self._model = self._core.read_model(path)
         except RuntimeError as error:
-            raise ModelFileError(f"{path}: not an OpenVINO model, or damaged", _first_line(error)) from error
+            raise ModelFileError(f"{path}: not an OpenVINO model, or damaged", AGAIN, _said(error)) from error
         self.metadata: dict[str, str] = {}
         if self._model.has_rt_info(list(METADATA)):
             self.metadata = {METADATA[1]: self._model.get_rt_info(list(METADATA)).value}
@@ -166,6 +167,10 @@ def _port(value: Any) -> Port:
 def _openvino_port(port: Any) -> Port:
     shape = tuple(None if size.is_dynamic else size.get_length() for size in port.get_partial_shape())
     return Port(shape, np.dtype(port.get_element_type().to_dtype()))
+
+
+def _said(error: Exception) -> str:
+    return f"the library says: {_first_line(error)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -50,6 +50,7 @@ def run(request: InferRequest, log: Log) -> dict[str, Any]:
     state: Any = None
     shown: list[dict[str, Any]] = []
     written: list[Path] = []
+    made = [path for folder in folders for path in (folder, *folder.parents) if not path.exists()]
     alike = _alike(request.source)
     log.info(f"{len(records)} pictures through {request.model} ({subject.kind})")
     try:
@@ -67,7 +68,7 @@ def run(request: InferRequest, log: Log) -> dict[str, Any]:
         if request.images_dir is not None:
             files.write_text(request.images_dir / "predictions.json", json.dumps(shown, indent=1) + "\n")
     except BaseException:  # half of the pictures would pass for all of them
-        _remove(written, folders)
+        _remove(written, made)
         raise
     finally:
         batches.close()
@@ -105,9 +106,11 @@ def _alike(source: Path) -> frozenset[str]:
     return frozenset(name for name in names if stems[Path(name).stem] > 1 or Path(name).stem in names)
 
 
-def _remove(written: list[Path], folders: list[Path]) -> None:
-    with suppress(OSError):
-        for path in written:
-            path.unlink(missing_ok=True)
-        for folder in dict.fromkeys(folders):
-            folder.rmdir()  # where nothing else is in it
+def _remove(written: list[Path], made: list[Path]) -> None:
+    """Takes files, and folders that were not there before, away again."""
+    for path in written:
+        with suppress(OSError):
+            path.unlink()
+    for folder in sorted(set(made), key=lambda folder: -len(folder.parts)):
+        with suppress(OSError):  # not empty
+            folder.rmdir()

@@ -15,6 +15,8 @@ from tltpy.tasks.contract import Task
 if TYPE_CHECKING:
     from tltpy.steps.train import TrainRequest
 
+SHOWN = 8  # names of new tensors
+
 
 def initial_weights(network: nn.Module, request: "TrainRequest", task: Task, log: Log) -> artifact.ModelFile | None:
     """Fills the network from -m or from the spec's load_model; the file is the parent of the run."""
@@ -50,7 +52,7 @@ def initial_weights(network: nn.Module, request: "TrainRequest", task: Task, log
         )
     network.load_state_dict(fitting, strict=False)
     new = sorted(set(own) - set(fitting))
-    log.info(f"weights from {path}: {len(fitting)} of {len(own)} tensors" + (f"; new: {', '.join(new)}" if new else ""))
+    log.info(f"weights from {path}: {len(fitting)} of {len(own)} tensors" + _new(new))
     return file
 
 
@@ -64,3 +66,10 @@ def _with_narrow_inputs(
         if stored != shape and len(shape) > 1 and len(stored) == len(shape):
             narrowed[name] = (shape[0], *stored[1:])
     return narrowed
+
+
+def _new(names: list[str]) -> str:
+    """The tensors that the file does not give, in words."""
+    if not names:
+        return ""
+    return f"; new: {', '.join(names[:SHOWN])}" + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

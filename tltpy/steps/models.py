@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tltpy import artifact, tasks
-from tltpy.errors import ModelFileError
+from tltpy.errors import ModelFileError, UsageError
 from tltpy.spec import fill, load
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from tltpy.artifact import ModelFile
 
+SAME_OUTPUTS = "classes and anchors must be those of the spec that the file was trained with"
 STATE = "@"  # tensors of a checkpoint whose name begins so are the training's, not the network's
 
 
@@ -37,15 +38,45 @@ def check_key(path: Path, key: str | None) -> str:
 def open_network(path: Path, key: str | None, name: str, cfg: Any | None = None) -> Opened:
     """The network of a sealed model of task `name`; built by `cfg`, or by the spec in the file.
 
-    Raises ModelFileError where the file is of another task or does not fit the spec.
+    Raises ModelFileError where the file is of another task or does not fit the spec, UsageError for other classes.
     """
     file = artifact.load_model(path, key)
     if file.header.task != name:
         raise ModelFileError(f"{path}: this is a model of {file.header.task}, not of {name}")
-    cfg = stored_spec(file) if cfg is None else cfg
-    network = tasks.load(name).build(cfg)
-    fit(network, network_tensors(file.tensors), path)
+    if cfg is None:
+        cfg = stored_spec(file)
+    elif "spec" in file.metadata:
+        refuse_other_labels(labels(name, stored_spec(file)), name, cfg, path)
+    task, tensors = tasks.load(name), network_tensors(file.tensors)
+    network = task.build(cfg)
+    own = network.state_dict()
+    outputs = tuple(f"{layer}." for layer in task.keep(network))
+    for tensor, value in tensors.items():
+        if tensor.startswith(outputs) and tensor in own and value.shape[:1] != own[tensor].shape[:1]:
+            sizes = f"{value.shape[0]} channels, and the spec's network {own[tensor].shape[0]}"
+            raise ModelFileError(f"{path}: the output layer {tensor} has {sizes}", SAME_OUTPUTS)
+    fit(network, tensors, path)
     return Opened(network.eval(), cfg, file)
+
+
+def labels(name: str, cfg: Any) -> list[str] | None:
+    """The classes of a spec, in the order of the network's outputs; None where the task has none."""
+    import torch
+
+    task = tasks.load(name)
+    with torch.device("meta"):
+        found: list[str] | None = task.graphs(task.build(cfg), cfg)[0].metadata.get("labels")
+    return found
+
+
+def refuse_other_labels(stored: list[str] | None, name: str, cfg: Any, path: Path) -> None:
+    """A file was made for some classes in some order; a spec with others would name what it finds wrongly."""
+    wanted = labels(name, cfg)
+    if stored is not None and stored != wanted:
+        raise UsageError(
+            f"{path}: the file knows the classes {', '.join(stored)}; the spec has {', '.join(wanted or [])}",
+            "give the spec that it was made with",
+        )
 
 
 def fit(network: "nn.Module", tensors: "Mapping[str, Tensor]", path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tltpy import artifact, tasks
 from tltpy.deploy.runtime import open_runtime
-from tltpy.errors import ModelFileError, UsageError
+from tltpy.errors import ModelFileError
 from tltpy.nn import cost
 from tltpy.steps import models
 from tltpy.steps.evaluation import Runner
@@ -75,20 +75,7 @@ def _of_network(network: Any, kind: str, name: str, cfg: Any, device: torch.devi
 
 
 def _of_runtime(runtime: Any, name: str, cfg: Any, path: Path) -> Subject:
-    _refuse_other_labels(runtime.metadata, name, cfg, path)
+    models.refuse_other_labels(runtime.metadata.get("labels"), name, cfg, path)
     size = sum(part.stat().st_size for part in {path, path.with_suffix(".bin")} if part.exists())
     facts = runtime.metadata
     return Subject(runtime, f"{runtime.backend} engine", facts.get("params"), facts.get("flops"), size)
-
-
-def _refuse_other_labels(metadata: dict[str, Any], name: str, cfg: Any, path: Path) -> None:
-    """An engine was built for some classes in some order; a spec with others would name its boxes wrongly."""
-    task = tasks.load(name)
-    labels = metadata.get("labels")
-    with torch.device("meta"):
-        wanted = task.graphs(task.build(cfg), cfg)[0].metadata.get("labels")
-    if labels is not None and labels != wanted:
-        raise UsageError(
-            f"{path}: the graph knows the classes {', '.join(labels)}; the spec has {', '.join(wanted or [])}",
-            "give the spec that it was exported with",
-        )

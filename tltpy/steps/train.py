@@ -375,6 +375,8 @@ def _short(measured: dict[str, float]) -> dict[str, float]:
 
 def _refuse_results(request: TrainRequest) -> None:
     weights = request.results_dir / "weights"
+    if weights.is_dir() and not any(weights.iterdir()) and (request.results_dir / "status.json").exists():
+        return  # a run that failed before it had any result
     if weights.is_dir() and any(weights.iterdir()) and not request.overwrite:
         raise UsageError(
             f"{request.results_dir}: the folder holds the results of a run",
