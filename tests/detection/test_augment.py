@@ -198,6 +198,16 @@ def test_a_whole_turn_of_the_hue_is_none_and_thirds_lead_from_red_to_green_and_b
     assert [luminance @ colour for colour in thirds] == pytest.approx([luminance @ red] * 2, abs=2e-3)
 
 
+@pytest.mark.parametrize("angle", [30, -75, 120, 200])
+def test_hue_turns_the_colour_plane_of_ntsc(angle: float) -> None:
+    """Of which the published matrices are the rounded product: to YIQ, I and Q turned, and back."""
+    yiq = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+    cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    turn = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+    expected = np.linalg.inv(yiq) @ turn @ yiq
+    assert augment.hue_saturation(math.radians(angle), 1.0) == pytest.approx(expected, abs=0.01)
+
+
 @pytest.mark.parametrize(("center", "grey"), [(0.5, 127.5), (0.2, 51.0), (127.5, 127.5), (51, 51.0)])
 def test_contrast_leaves_its_centre(center: float, grey: float) -> None:
     for seed in range(10):

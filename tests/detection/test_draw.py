@@ -124,6 +124,15 @@ def test_any_size_of_picture(size_hw: tuple[int, int]) -> None:
     assert picture.shape == (*size_hw, 3) and changed(picture).any()
 
 
+@pytest.mark.parametrize("count", [1, 12, 80])
+def test_any_number_of_boxes_also_beyond_the_border(count: int) -> None:
+    rng = np.random.default_rng(count)
+    corners = rng.uniform((-60, -60), (380, 220), (count, 2))
+    boxes = np.hstack([corners, corners + rng.uniform(1, 90, (count, 2))]).astype(np.float32)
+    picture = draw(plain(), boxes, rng.integers(0, 3, count), rng.random(count).astype(np.float32), NAMES)
+    assert picture.shape == (240, 400, 3) and picture.dtype == np.uint8 and changed(picture).any()
+
+
 def test_a_street(shared: Path) -> None:
     folder = shared / "data/kitti_object/training"
     path = sorted((folder / "label_2").glob("*.txt"))[0]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tltpy.detection.plots import precision_recall_figure
+from tltpy.metrics.average_precision import AveragePrecision
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,16 @@ def test_one_line_a_class_with_its_average_precision(figures: list[Any]) -> None
         assert np.array_equal(line.get_xdata(), expected.recall)
         assert np.array_equal(line.get_ydata(), expected.precision)
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["car  AP 0.654", "van  AP 0.125"]
+
+
+def test_curves_of_the_metric_are_drawn() -> None:
+    rng = np.random.default_rng(0)
+    average = AveragePrecision(class_names=["car", "van", "tram"], mode="integrate")
+    for _ in range(4):
+        corners = rng.uniform((0, 0), (170, 90), (5, 2))
+        truth, labels = np.hstack([corners, corners + rng.uniform(10, 30, (5, 2))]), rng.integers(0, 2, 5)
+        average.update(truth + 2, rng.random(5), labels, truth, labels, np.zeros(5, bool))
+    assert pixels(precision_recall_figure(average.curves(), "title")).std() > 5
 
 
 def test_axes_from_0_to_1(figures: list[Any]) -> None:

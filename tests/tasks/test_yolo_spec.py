@@ -303,3 +303,13 @@ def test_defaults_written_out_change_no_meaning(base: dict[str, str]) -> None:
 
 def test_there_are_specs() -> None:
     assert len(SPECS) >= 9
+
+
+@pytest.mark.parametrize("name", ["experiment_tlt2.txt", "experiment_tao.txt"])
+def test_nothing_is_wrong_in_a_published_spec(name: str) -> None:
+    from tltpy.tasks.yolo.settings import settings
+
+    spec = load(Path(__file__).resolve().parents[1] / "spec/data" / name, MESSAGE)
+    assert [finding for finding in check(spec.message) if not finding.warning] == []
+    plan = settings(tasks.canonical("yolo", spec.message))
+    assert plan.input_hw == (384, 1248) and plan.anchors.counts() == [3, 3, 3]
