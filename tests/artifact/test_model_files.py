@@ -133,10 +133,10 @@ def test_weights_and_graphs_are_not_mixed_up(tmp_path: Path) -> None:
     weights, graph = tmp_path / "a.tlt", tmp_path / "a.etlt"
     save(weights)
     save_graph(graph, key=KEY, task="yolo", onnx=b"x", metadata={})
-    with pytest.raises(ModelFileError, match="holds a graph, not weights or checkpoint") as caught:
+    with pytest.raises(ModelFileError, match="holds a graph, not weights or a checkpoint") as caught:
         load_model(graph, KEY)
     assert ".tlt that it was exported from" in caught.value.hints[0]
-    with pytest.raises(ModelFileError, match="holds a weights, not graph") as caught:
+    with pytest.raises(ModelFileError, match="holds weights, not a graph") as caught:
         load_graph(weights, KEY)
     assert "tlt-export" in caught.value.hints[0]
 

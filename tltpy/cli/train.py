@@ -100,7 +100,9 @@ def _spread(options: dict[str, Any]) -> None:
     from tltpy.steps.launch import launch
 
     nodes, endpoint = options["num_nodes"], options["rdzv_endpoint"]
-    sys.exit(launch("tltpy.cli.train", sys.argv[1:], processes=options["gpus"], nodes=nodes, endpoint=endpoint))
+    code, words = launch("tltpy.cli.train", sys.argv[1:], processes=options["gpus"], nodes=nodes, endpoint=endpoint)
+    click.echo(words, err=True, nl=False)
+    sys.exit(code)
 
 
 def main() -> None:

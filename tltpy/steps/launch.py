@@ -1,7 +1,6 @@
 """One command line in several processes by torchrun: they speak as one, and end with one exit code."""
 
 import logging
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +8,11 @@ from pathlib import Path
 
 def launch(
     module: str, arguments: Sequence[str], *, processes: int, nodes: int = 1, endpoint: str | None = None
-) -> int:
-    """Runs `python -m module arguments` in `processes` processes here; returns the exit code.
+) -> tuple[int, str]:
+    """Runs `python -m module arguments` in `processes` processes here.
 
-    What another process than the first writes is shown only where it is the reason of the end.
+    Returns the exit code and what is left to say: the last words of another process than the first, whose words are
+    kept back, where it is the reason of the end.
     """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -30,14 +30,12 @@ def launch(
             run.run(run.parse_args([*options, "-m", module, *arguments]))
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
-            if rank != 0:
-                _show(Path(folder), failure.local_rank)
-            return failure.exitcode if failure.exitcode >= 0 else 128 - failure.exitcode
+            code = failure.exitcode if failure.exitcode >= 0 else 128 - failure.exitcode
+            return code, _words(Path(folder), failure.local_rank) if rank != 0 else ""
         except SignalException as error:
-            return 128 + error.sigval
-    return 0
+            return 128 + error.sigval, ""
+    return 0, ""
 
 
-def _show(folder: Path, local_rank: int) -> None:
-    for path in sorted(folder.rglob(f"{local_rank}/stderr.log")):
-        sys.stderr.write(path.read_text(errors="replace"))
+def _words(folder: Path, local_rank: int) -> str:
+    return "".join(path.read_text(errors="replace") for path in sorted(folder.rglob(f"{local_rank}/stderr.log")))
