@@ -98,6 +98,20 @@ def test_threads_share_it_and_the_budget_holds(evict: bool) -> None:
     assert len(held) <= 4 and (evict or len(held) == 4)
 
 
+def test_a_picture_read_twice_at_once_takes_its_room_once() -> None:
+    reader = Reader()
+
+    def read(path: Path) -> np.ndarray:
+        if path.name == "1" and not reader.count["1"]:
+            reader.count["1"] += 1
+            cache.get(path)  # as another thread would meanwhile
+        return reader(path)
+
+    cache = PixelCache(2 * BYTES, read)
+    visit(cache, "122")
+    assert reader.count["2"] == 1
+
+
 def test_memory_of_the_machine_is_no_more_than_it_has() -> None:
     shown = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
     assert 2**26 < memory_bytes() <= int(shown.split()[1]) * 1024

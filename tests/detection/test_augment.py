@@ -85,6 +85,31 @@ def test_shrunken_picture_lies_in_the_output() -> None:
         assert x1 >= -1e-9 and y1 >= -1e-9 and x2 <= width + 1e-9 and y2 <= height + 1e-9
 
 
+@pytest.mark.parametrize("ratio", [0.6, 1.0, 1.7])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_window_at_the_end_of_its_range_ends_with_the_picture(share: float, ratio: float) -> None:
+    height, width = SIZE_HW
+    x1, y1, x2, y2 = extent(Spatial(zoom_min=ratio, zoom_max=ratio).draw(Fixed(share), SIZE_HW))  # type: ignore[arg-type]
+    assert (x1, y1) == pytest.approx((share * width * (1 - ratio), share * height * (1 - ratio)))
+    assert (x2 - x1, y2 - y1) == pytest.approx((ratio * width, ratio * height))
+
+
+class Fixed:
+    """In place of a generator: always the same share of the range."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def random(self, count: int | None = None) -> float | np.ndarray:
+        return self.share if count is None else np.full(count, self.share)
+
+    def uniform(self, low: float, high: float) -> float:
+        return low + (high - low) * self.share
+
+    def integers(self, low: np.ndarray, high: np.ndarray, *, endpoint: bool) -> np.ndarray:
+        return np.rint(low + (high - low) * self.share)
+
+
 def test_translation_is_whole_and_reaches_its_bounds() -> None:
     shifts = []
     for seed in range(200):
@@ -216,6 +241,23 @@ def test_contrast_leaves_its_centre(center: float, grey: float) -> None:
         assert abs(matrix[0, 0] - 1) <= 0.6 + 1e-12
 
 
+def test_colours_spread_as_published() -> None:
+    """Half of the range (brightness: all of it) is a standard deviation, cut at two of them; saturation is uniform."""
+    cut = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
+    seeds = range(400)
+    # the trace of a turn is 1 + 2 cos(angle), of a saturation 1 + 2 factor
+    traces = np.array([np.trace(Color(hue=30).draw(rng(seed))[:, :3]) for seed in seeds])
+    angles = np.degrees(np.arccos(np.clip((traces - 1) / 2, -1, 1)))
+    assert np.sqrt((angles**2).mean()) == pytest.approx(cut * 15, rel=0.1) and angles.max() <= 30.5
+    contrasts = np.array([Color(contrast=0.4).draw(rng(seed))[0, 0] - 1 for seed in seeds])
+    assert contrasts.std() == pytest.approx(cut * 0.2, rel=0.1) and abs(contrasts.mean()) < 0.03
+    shifts = np.array([Color(brightness=0.1).draw(rng(seed))[:, 3] for seed in seeds])
+    assert shifts.std(axis=0) == pytest.approx([cut * 25.5] * 3, rel=0.1) and np.abs(shifts.mean(axis=0)).max() < 4
+    factors = (np.array([np.trace(Color(saturation=0.4).draw(rng(seed))[:, :3]) for seed in seeds]) - 1) / 2
+    assert factors.min() == pytest.approx(0.6, abs=0.01) and factors.max() == pytest.approx(1.4, abs=0.01)
+    assert factors.std() == pytest.approx(0.4 / math.sqrt(3), rel=0.1)
+
+
 def test_brightness_moves_each_channel_alone() -> None:
     shifts = np.array([Color(brightness=0.2).draw(rng(seed))[:, 3] for seed in SEEDS])
     assert (np.ptp(shifts, axis=1) > 0).all()
@@ -291,10 +333,10 @@ def test_sides_move_within_the_limits(amount: float) -> None:
 
 
 def test_opposite_sides_that_would_meet_are_capped_at_two_fifths() -> None:
-    class Fixed:
+    class Sides:
         def uniform(self, low: float, high: float, count: int) -> np.ndarray:
             return np.array([0.95, 0.5, 0.2, 0.25])
 
-    left, top, right, bottom = augment.jitter(Fixed(), 1.0)  # type: ignore[arg-type]
+    left, top, right, bottom = augment.jitter(Sides(), 1.0)  # type: ignore[arg-type]
     assert (left, right) == (0.4, 0.2)  # 0.95 is 0.8 first, and with 0.2 too much
     assert (top, bottom) == (0.5, 0.25)

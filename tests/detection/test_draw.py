@@ -102,7 +102,7 @@ def test_captions_do_not_cover_each_other() -> None:
     texts = [f"person sitting {score:.2f}" for score in rng.random(30)]
     captions = drawing._captions(texts, ["0.50"] * 30, edges, (240, 400))
     boxes = np.array([caption.box_xyxy for caption in captions if caption])
-    assert 10 < len(boxes) <= 30
+    assert 25 < len(boxes) <= 30, "places are found also in a crowd"
     assert (boxes >= 0).all() and (boxes <= (400, 240, 400, 240)).all()
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     shared = drawing._overlap(boxes, boxes) / areas[:, None]

@@ -1,6 +1,7 @@
 """Pictures and boxes stay together on their way into the network, and boxes find their way back."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -107,6 +108,16 @@ def test_jitter_moves_the_picture_both_ways(yolo_cfg: Any) -> None:
     assert min(zooms) < 0.85 and max(zooms) > 1.1
 
 
+@pytest.mark.parametrize("amount", [0.3, 1.0])
+def test_jitter_leaves_a_fifth_of_each_side(amount: float, yolo_cfg: Any) -> None:
+    plan = replace(plan_of(yolo_cfg, "TLT3 jittered", (75, 131)), jitter=amount)
+    regions = np.array([data._jittered((0, 0, 131, 75), plan, np.random.default_rng(seed)) for seed in range(300)])
+    shares = (regions[:, 2:] - regions[:, :2]) / (131, 75)
+    assert shares.min() >= max(0.2, 1 - 2 * amount) - 1e-6 and shares.max() <= 1 + 2 * amount
+    assert shares.max() > 1 + amount and shares.min() < 0.55
+    assert np.sign(regions[:, 0]).std() > 0.5  # both ways
+
+
 def test_an_object_cut_by_the_crop_is_cut_in_the_labels_and_one_outside_is_left_out(yolo_cfg: Any) -> None:
     plan = crop_to(yolo_cfg, left=20, top=10, right=90, bottom=60)
     boxes = [[10, 5, 50, 40], [0, 0, 20, 70], [91, 20, 99, 30], [30, 20, 60, 50], [19, 20, 20.5, 40]]
@@ -191,6 +202,16 @@ def test_scale_stretches_the_picture(yolo_cfg: Any) -> None:
     yolo_cfg.augmentation_config.preprocessing.scale_height = 0.5
     matrix = data.sample(noisy((75, 131)), settings(yolo_cfg), None)["matrix"].numpy()
     assert matrix[1, 1] / matrix[0, 0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0, 0.5])
+def test_the_picture_fills_the_input_from_edge_to_edge(scale: float, yolo_cfg: Any) -> None:
+    pre = yolo_cfg.augmentation_config.preprocessing
+    pre.scale_width = pre.scale_height = scale
+    for left in (0, 40):
+        matrix = data.sample(noisy((30, 120)), crop_to(yolo_cfg, left=left, right=120, bottom=30), None)["matrix"]
+        edges = torch.tensor([left - 0.5, 119.5])  # of the cropped picture, whose margins are above and below
+        assert (matrix[0, 0] * edges + matrix[0, 2]).tolist() == pytest.approx([-0.5, WIDTH - 0.5], abs=1e-4)
 
 
 def test_evaluation_is_the_letterbox_alone(yolo_cfg: Any) -> None:
