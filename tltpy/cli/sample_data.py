@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,7 +40,9 @@ def command(kind: str, folder: Path, as_json: bool, quiet: bool, verbose: bool, 
     size_wh = _size(options["size"])
     files.refuse_existing(folder, options["overwrite"])
     workers = min(options["workers"] or os.cpu_count() or 1, options["count"])
-    pool: Any = ProcessPoolExecutor(workers, get_context("spawn")) if workers > 1 else nullcontext()
+    # Ctrl-C is answered by this process alone
+    quiet_worker = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    pool: Any = ProcessPoolExecutor(workers, get_context("spawn"), quiet_worker) if workers > 1 else nullcontext()
     total: Counter[str] = Counter()
     made = import_module(KINDS[kind])
     with pool as executor, log.progress(f"making {kind}", options["count"]) as progress:
@@ -55,8 +59,10 @@ def command(kind: str, folder: Path, as_json: bool, quiet: bool, verbose: bool, 
 
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) >= 64 and int(height) >= 32):
-        raise UsageError(f"--size {text}: WIDTHxHEIGHT is needed, at least 64x32", "for instance --size 480x160")
+    if not (width.isdecimal() and height.isdecimal() and 64 <= int(width) <= 4096 and 32 <= int(height) <= 4096):
+        raise UsageError(f"--size {text}: WIDTHxHEIGHT is needed, 64x32 to 4096x4096", "for instance --size 480x160")
+    if int(width) > 5 * int(height):
+        raise UsageError(f"--size {text}: more than 5 times as wide as high", "for instance --size 480x160")
     return int(width), int(height)
 
 

@@ -84,15 +84,16 @@ def _hills(canvas: Array, top: int, light: Light, fine: Array, rng: np.random.Ge
         spots = np.interp(np.linspace(0, 24, width), np.arange(25), rng.random(25))
         rough = fine[int(rng.integers(256))][np.arange(width) % 256] * 0.06
         crest = top - canvas.shape[0] * share * np.clip(0.25 + 0.75 * spots + rough, 0, 2)
-        cover = np.clip(np.arange(top)[:, None] - crest + 0.5, 0, 1)[:, :, None].astype(np.float32)
-        rows, columns = np.arange(top) % 256, np.arange(width) % 256
+        high = max(int(crest.min()) - 1, 0)
+        rows, columns = np.arange(high, top), np.arange(width) % 256
+        cover = np.clip(rows[:, None] - crest + 0.5, 0, 1)[:, :, None].astype(np.float32)
         shade = (
-            (1 + 0.14 * fine[rows][:, columns])[:, :, None]
+            (1 + 0.14 * fine[rows % 256][:, columns])[:, :, None]
             * np.array(colour, np.float32)
             * np.array(light.tint, np.float32)
         )
         hazed = shade * clear + np.array(light.haze, np.float32) * (1 - clear)
-        canvas[:top] = canvas[:top] * (1 - cover) + hazed * cover
+        canvas[high:top] = canvas[high:top] * (1 - cover) + hazed * cover
 
 
 def _ground(
@@ -163,9 +164,10 @@ def _fronts(
     hit = np.flatnonzero((z > 0.5) & (z < 120.0) & (np.sign(ray - road.heading) == side))
     if not len(hit):
         return
-    z = z[hit]
+    z = z[hit].astype(np.float32)
     piece = np.minimum(np.searchsorted(pieces["end"], z, side="right"), len(pieces["end"]) - 1)
-    up = (camera.ground_m + camera.slope * z)[None] - (np.arange(height) + 0.5 - v)[:, None] / camera.focal_px * z[None]
+    fall = ((np.arange(height) + 0.5 - v) / camera.focal_px).astype(np.float32)
+    up = np.float32(camera.ground_m) + np.float32(camera.slope) * z - fall[:, None] * z
     pixel_m = z / camera.focal_px
     cover = np.clip((pieces["tall"][piece] - up) / pixel_m + 0.5, 0, 1) * np.clip(up / pixel_m + 0.5, 0, 1)
     rows = np.flatnonzero(cover.any(axis=1))
@@ -179,21 +181,20 @@ def _fronts(
     pane = np.clip((pieces["glass"][piece] - across) / wide + 0.5, 0, 1)
     pane = pane * np.clip((0.27 - along) * pieces["storey"][piece] / pixel_m + 0.5, 0, 1) * pieces["windows"][piece]
     pane = np.where(up > pieces["tall"][piece] - 0.5, 0, pane)
-    lit = light.ambient + (1 - light.ambient) * max(-side * float(light.sun[0]), 0.0)
+    lit = float(light.ambient + (1 - light.ambient) * max(-side * float(light.sun[0]), 0.0))
     grain = fine[(up * 12).astype(np.int64) % 256, (z * 12).astype(np.int64)[None] % 256] * np.clip(10 / z, 0.15, 1)
     wall = pieces["colour"][piece][None] * (1 + pieces["rough"][piece][:, None] * grain[:, :, None]) * lit
     trim = (up > pieces["tall"][piece] - 0.35) & (pieces["windows"][piece] > 0)
     wall = np.where(trim[:, :, None], wall * 0.7, wall)
-    glass = np.array([82, 74, 66]) * (0.7 + 0.6 * pieces["tone"][piece])[:, None] * (0.5 + 0.5 * lit)
+    glass = np.array([82, 74, 66], np.float32) * (0.7 + 0.6 * pieces["tone"][piece])[:, None] * (0.5 + 0.5 * lit)
     shade = wall * (1 - pane[:, :, None]) + glass[None] * pane[:, :, None]
-    shade = shade * np.array(light.tint)
-    clear = np.exp(-z / light.haze_m)[None, :, None]
-    shade = shade * clear + np.array(light.haze) * (1 - clear)
+    clear = np.exp(-z / np.float32(light.haze_m))[None, :, None]
+    shade = shade * np.array(light.tint, np.float32) * clear + np.array(light.haze, np.float32) * (1 - clear)
     behind = canvas[cut][:, hit]
     canvas[cut.start : cut.stop, hit] = behind + (shade - behind) * cover[:, :, None]
 
 
-def _pieces(road: Road, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+def _pieces(road: Road, rng: np.random.Generator) -> dict[str, Array]:
     """The pieces of one side's fronts, nearest first; a piece of height 0 is a gap."""
     count = 24
     house = {"town": 0.85, "suburb": 0.4, "country": 0.06}[road.setting]
@@ -204,7 +205,7 @@ def _pieces(road: Road, rng: np.random.Generator) -> dict[str, NDArray[np.float6
     tall = np.where(is_house, low + (high - low) * draw[:, 2], np.where(is_hedge, 0.8 + 1.4 * draw[:, 2], 0.0))
     base = rng.uniform(80, 205, count)[:, None] + rng.uniform(-30, 30, (count, 3)) + np.array([-18, 0, 14])
     leaf = np.array([45, 85, 60]) * rng.uniform(0.7, 1.2, count)[:, None]
-    return {
+    pieces = {
         "end": np.cumsum(rng.uniform(5, 14, count)),
         "tall": tall,
         "colour": np.where(is_house[:, None], np.clip(base, 40, 235), leaf),
@@ -215,3 +216,4 @@ def _pieces(road: Road, rng: np.random.Generator) -> dict[str, NDArray[np.float6
         "rough": np.where(is_house, 0.05, 0.25),
         "tone": draw[:, 3],
     }
+    return {name: values.astype(np.float32) for name, values in pieces.items()}

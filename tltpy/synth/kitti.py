@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from tltpy import files
+from tltpy.errors import UsageError
 from tltpy.synth.camera import Camera
 from tltpy.synth.scene import DONT_CARE, Seen, make_scene
 
@@ -23,11 +24,17 @@ def write(
 ) -> Iterator[Counter[str]]:
     """Writes `count` scenes; yields the objects of each as it is written. Scene i depends on (seed, i, size) alone.
 
-    Raises DataError where the disk is full or the folder may not be written.
+    Raises DataError where the disk is full or the folder may not be written, UsageError where it holds files that
+    would stand beside the new ones: another, larger data set.
     """
     with files.translated(folder):
         for name in FOLDERS:
             (folder / "training" / name).mkdir(parents=True, exist_ok=True)
+            others = [path for path in (folder / "training" / name).iterdir() if not _replaced(path, count)]
+            if others:
+                raise UsageError(
+                    f"{others[0]}: would remain beside the new pictures", "remove it, or name another folder"
+                )
     jobs = [(folder, seed, index, size_wh) for index in range(count)]
     yield from (
         executor.map(write_scene, *zip(*jobs, strict=True), chunksize=4)
@@ -63,3 +70,8 @@ def calibration(camera: Camera) -> str:
     matrices += [("R0_rect", np.eye(3)), ("Tr_velo_to_cam", np.array(VELODYNE_TO_CAMERA))]
     matrices += [("Tr_imu_to_velo", np.array(IMU_TO_VELODYNE))]
     return "".join(f"{name}: {' '.join(f'{value:.12e}' for value in matrix.flat)}\n" for name, matrix in matrices)
+
+
+def _replaced(path: Path, count: int) -> bool:
+    """Whether it is of a scene that will be written, or hidden: what a run that was killed has left."""
+    return path.name.startswith(".") or (len(path.stem) == 6 and path.stem.isdecimal() and int(path.stem) < count)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +50,8 @@ class Mesh:
 
 def mesh(facets: Sequence[Facet], *, by_depth: bool = False) -> Mesh:
     """Moves the facets to stand in the middle of their bounding box."""
-    low = np.min([np.min(f.points - _reach(f), axis=0) for f in facets], axis=0)
-    high = np.max([np.max(f.points + _reach(f), axis=0) for f in facets], axis=0)
+    points, reach = (np.concatenate(each) for each in zip(*((f.points, _reach(f)) for f in facets), strict=True))
+    low, high = (points - reach).min(axis=0), (points + reach).max(axis=0)
     origin = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
     moved = tuple(Facet(f.points - origin, f.colour, f.mode, f.radius, f.glow) for f in facets)
     length, height, width = (float(n) for n in high - low)
@@ -98,8 +99,10 @@ def decal(
 ) -> Facet:
     """A part of a four-cornered face. `across` runs from its right to its left edge or front to rear, `along`
     upwards."""
-    corners = face.points[np.argsort(face.points[:, 1], kind="stable")]  # two low ones, two high ones
-    low, high = (pair[np.lexsort((pair[:, 0].round(4), pair[:, 2].round(4)))] for pair in (corners[:2], corners[2:]))
+    corners = sorted(face.points.tolist(), key=lambda p: p[1])  # two low ones, two high ones
+    low, high = (
+        np.array(sorted(pair, key=lambda p: (round(p[2], 4), round(p[0], 4)))) for pair in (corners[:2], corners[2:])
+    )
     spots = np.array([(across[0], along[0]), (across[1], along[0]), (across[1], along[1]), (across[0], along[1])])
     u, v = spots[:, :1], spots[:, 1:]
     points = (1 - v) * ((1 - u) * low[0] + u * low[1]) + v * ((1 - u) * high[0] + u * high[1])
@@ -108,9 +111,9 @@ def decal(
 
 def disc(face: Facet, colour: Colour, forward: float, up: float, radius: float, corners: int = 14) -> Facet:
     """A circle on a side face."""
-    turn = np.linspace(0, 2 * np.pi, corners, endpoint=False)
-    left = np.full(corners, face.points[0, 2])
-    points = np.column_stack([forward + radius * np.cos(turn), up + radius * np.sin(turn), left])
+    points = np.empty((corners, 3))
+    points[:, :2] = (forward, up) + radius * _circle(corners)
+    points[:, 2] = face.points[0, 2]
     return Facet(_wound_like(face, points), colour)
 
 
@@ -128,13 +131,19 @@ def capsule(start: Sequence[float], end: Sequence[float], radius: float | tuple[
 
 def ring(forward: float, up: float, radius: float, half_width: float, colour: Colour, corners: int = 18) -> Facet:
     """An upright hoop in the plane left = 0."""
-    turn = np.linspace(0, 2 * np.pi, corners, endpoint=False)
-    points = np.column_stack([forward + radius * np.cos(turn), up + radius * np.sin(turn), np.zeros(corners)])
+    points = np.column_stack([(forward, up) + radius * _circle(corners), np.zeros(corners)])
     return Facet(points, colour, Mode.RING, (half_width, half_width))
 
 
 def shaded(colour: Colour, factor: float) -> Colour:
     return (min(colour[0] * factor, 255.0), min(colour[1] * factor, 255.0), min(colour[2] * factor, 255.0))
+
+
+@cache
+def _circle(corners: int) -> Array:
+    """(corners, 2) on the unit circle."""
+    turn = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    return np.stack([np.cos(turn), np.sin(turn)], 1)
 
 
 def _reach(facet: Facet) -> Array:
@@ -150,5 +159,6 @@ def _wound_like(face: Facet, points: Array) -> Array:
 
 def _normal(polygon: Array) -> Array:
     """(p1 - p0) x (p2 - p1), not of unit length; np.cross takes ten times as long for one vector."""
-    (ax, ay, az), (bx, by, bz) = (polygon[1] - polygon[0]).tolist(), (polygon[2] - polygon[1]).tolist()
+    (x1, y1, z1), (x2, y2, z2), (x3, y3, z3) = polygon[:3].tolist()
+    ax, ay, az, bx, by, bz = x2 - x1, y2 - y1, z2 - z1, x3 - x2, y3 - y2, z3 - z2
     return np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])

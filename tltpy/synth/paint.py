@@ -70,16 +70,19 @@ def patches(thing: Placed, camera: Camera, light: Light) -> list[Patch]:
     round_lit = light.ambient + 0.45 * (1 - light.ambient)
     order = list(range(len(facets)))
     if thing.shape.by_depth:
-        order.sort(key=lambda i: -float(np.linalg.norm(world[starts[i] : starts[i + 1]].mean(axis=0))))
+        middles = np.add.reduceat(world, starts[:-1]) / np.diff(starts)[:, None]
+        order = np.argsort(-np.linalg.norm(middles, axis=1), kind="stable").tolist()
+    scales = camera.focal_px / world[:, 2]
     clear = float(np.exp(-thing.location[2] / light.haze_m))
     done = []
     for i in order:
         facet, points = facets[i], pixels[starts[i] : starts[i + 1]]
         if facet.mode == Mode.FACE and not seen[i]:
             continue
-        brightness = max(lit[i], 0.85) if facet.glow else lit[i] if facet.mode == Mode.FACE else round_lit
+        turned = float(lit[i])
+        brightness = max(turned, 0.85) if facet.glow else turned if facet.mode == Mode.FACE else round_lit
         colour = _in_light(facet.colour, brightness, light, clear)
-        scale = camera.focal_px / world[starts[i] : starts[i + 1], 2]
+        scale = scales[starts[i] : starts[i + 1]]
         if facet.mode == Mode.CAPSULE:
             radii = np.maximum(scale * facet.radius, 0.35)[:, None, None]
             points = _hull((points[:, None] + radii * CIRCLE).reshape(-1, 2))  # (2, 12, 2) -> (24, 2)
@@ -92,7 +95,8 @@ def patches(thing: Placed, camera: Camera, light: Light) -> list[Patch]:
 def bounds_px(drawn: list[Patch]) -> tuple[float, float, float, float]:
     """x1, y1, x2, y2 of the whole silhouette, also where it leaves the picture."""
     points = np.concatenate([p.points_px for p in drawn])
-    (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
+    stroke = np.repeat([p.stroke_px / 2 for p in drawn], [len(p.points_px) for p in drawn])[:, None]
+    (x1, y1), (x2, y2) = (points - stroke).min(axis=0), (points + stroke).max(axis=0)
     return float(x1), float(y1), float(x2), float(y2)
 
 
@@ -104,9 +108,11 @@ def silhouette(drawn: list[Patch], size_wh: tuple[int, int]) -> Image:
     return mask
 
 
-def draw(picture: Image, drawn: list[Patch], grain: Array) -> None:
-    """Paints the patches over the picture, then roughens what they cover: `grain` is a tile of mean 0, about unit
-    spread."""
+def draw(picture: Image, drawn: list[Patch], mask: Image, grain: NDArray[np.float32]) -> None:
+    """Paints the patches over the picture, then roughens what they cover.
+
+    `mask` is their silhouette, `grain` a tile of mean 0 and about unit spread.
+    """
     height, width = picture.shape[:2]
     for patch in drawn:
         _fill(picture, patch, patch.colour, cv2.LINE_AA)
@@ -114,12 +120,11 @@ def draw(picture: Image, drawn: list[Patch], grain: Array) -> None:
     left, top, right, bottom = max(int(x1), 0), max(int(y1), 0), min(int(x2) + 2, width), min(int(y2) + 2, height)
     if right <= left or bottom <= top:
         return
-    mask = silhouette([_shifted(p, left, top) for p in drawn], (right - left, bottom - top))
-    region = picture[top:bottom, left:right]
-    rows, columns = (np.arange(n) % s for n, s in zip(mask.shape, grain.shape, strict=True))
-    fade = np.linspace(1.06, 0.94, mask.shape[0])[:, None]  # the sky lights tops, the road darkens bottoms
-    factor = (fade + 0.035 * grain[rows][:, columns]) * mask + (1 - mask)
-    region[:] = np.clip(region * factor[:, :, None], 0, 255).astype(np.uint8)
+    region, covered = picture[top:bottom, left:right], mask[top:bottom, left:right, None] > 0
+    rows, columns = (np.arange(n) % s for n, s in zip(region.shape[:2], grain.shape, strict=True))
+    fade = np.linspace(1.06, 0.94, region.shape[0], dtype=np.float32)[:, None]  # sky lights tops, road darkens bottoms
+    factor = fade + np.float32(0.035) * grain[rows][:, columns]
+    np.copyto(region, np.minimum(region * factor[:, :, None], 255).astype(np.uint8), where=covered)
 
 
 def shadow(mask: Image, thing: Placed, camera: Camera, light: Light) -> None:
@@ -146,17 +151,14 @@ def fill_ground(picture: Image, spots_xz: Array, colour: Colour, camera: Camera)
 
 
 def _fill(picture: Image, patch: Patch, colour: float | Colour, line: int) -> None:
-    points = np.round(np.clip(patch.points_px, -8000, 8000) * (1 << SUBPIXEL_BITS)).astype(np.int32)
+    spots = np.maximum(np.minimum(patch.points_px, 8000), -8000) * (1 << SUBPIXEL_BITS)
+    points = np.rint(spots).astype(np.int32)
     shade = colour if isinstance(colour, tuple) else (colour,)
     if patch.stroke_px:
         thickness = max(round(patch.stroke_px), 1)
         cv2.polylines(picture, [points], True, shade, thickness, line, SUBPIXEL_BITS)
     else:
         cv2.fillConvexPoly(picture, points, shade, line, SUBPIXEL_BITS)
-
-
-def _shifted(patch: Patch, left: int, top: int) -> Patch:
-    return Patch(patch.points_px - (left, top), patch.colour, patch.stroke_px)
 
 
 def _hull(points: Array) -> Array:
@@ -181,7 +183,7 @@ def _normals(world: Array, starts: NDArray[np.int64]) -> Array:
 
 def _in_light(colour: Colour, brightness: float, light: Light, clear: float) -> Colour:
     blue, green, red = (
-        float(np.clip(c * brightness * t * clear + h * (1 - clear), 0, 255))
+        min(max(c * brightness * t * clear + h * (1 - clear), 0.0), 255.0)
         for c, t, h in zip(colour, light.tint, light.haze, strict=True)
     )
     return blue, green, red

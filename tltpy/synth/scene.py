@@ -80,13 +80,13 @@ def make_scene(seed: int, index: int, size_wh: tuple[int, int]) -> Scene:
         kept, drawn, masks, shares = _unhidden(things, camera, light)
         if any(t.kind in KINDS for t in kept):
             break
-    image = _painted(kept, drawn, road, camera, light, rng)
+    image = _painted(kept, drawn, masks, road, camera, light, rng)
     ids: NDArray[np.int16] = np.zeros(image.shape[:2], np.int16)
     seen: list[Seen] = []
     for thing, patch_list, mask, share in zip(kept, drawn, masks, shares, strict=True):
         ids[mask > 0] = 0
         if thing.kind in KINDS or thing.kind == DONT_CARE:
-            seen.append(_describe(thing, patch_list, share, camera))
+            seen.append(_describe(thing, patch_list, mask, share, camera))
             ids[mask > 0] = len(seen)
     return Scene(image=image, ids=ids, seen=tuple(seen), camera=camera)
 
@@ -249,7 +249,7 @@ def _unhidden(
         drawn = patches(thing, camera, light)
         mask = silhouette(drawn, camera.size_wh)
         whole = int(np.count_nonzero(mask))
-        share = np.count_nonzero(mask > covered) / max(whole, 1)
+        share = float(np.count_nonzero(mask > covered) / max(whole, 1))
         if thing.kind in KINDS or thing.kind == DONT_CARE:
             x1, y1, x2, y2 = _cut(bounds_px(drawn), camera.size_wh)
             least = LEAST_HEIGHT * camera.size_wh[0] if thing.kind in KINDS else 4.0
@@ -262,7 +262,13 @@ def _unhidden(
 
 
 def _painted(
-    things: list[Placed], drawn: list[list[Patch]], road: Road, camera: Camera, light: Light, rng: np.random.Generator
+    things: list[Placed],
+    drawn: list[list[Patch]],
+    masks: list[Image],
+    road: Road,
+    camera: Camera,
+    light: Light,
+    rng: np.random.Generator,
 ) -> Image:
     canvas = backdrop(road, camera, light, rng)
     shade: Image = np.zeros(canvas.shape[:2], np.uint8)
@@ -274,9 +280,9 @@ def _painted(
     picture: Image = np.clip(canvas, 0, 255).astype(np.uint8)
     if rng.random() < 0.2 and road.setting != "country":
         _zebra(picture, road, camera, light, rng)
-    grain = noise_tile(rng, 64).astype(float)
-    for patch_list in drawn:
-        draw(picture, patch_list, grain)
+    grain = noise_tile(rng, 64)
+    for patch_list, mask in zip(drawn, masks, strict=True):
+        draw(picture, patch_list, mask, grain)
     return _developed(picture, rng)
 
 
@@ -298,13 +304,14 @@ def _developed(picture: Image, rng: np.random.Generator) -> Image:
     return np.clip(soft * corners + noise, 0, 255).astype(np.uint8)
 
 
-def _describe(thing: Placed, drawn: list[Patch], share: float, camera: Camera) -> Seen:
+def _describe(thing: Placed, drawn: list[Patch], mask: Image, share: float, camera: Camera) -> Seen:
     whole = bounds_px(drawn)
-    box = _cut(whole, camera.size_wh)
+    cut = _cut(whole, camera.size_wh)
+    box = cut if cut == whole else _within(cut, mask)
     area = (whole[2] - whole[0]) * (whole[3] - whole[1])
     x, y, z = (float(n) for n in thing.location)
     return Seen(
-        kind=thing.kind, truncated=max(1 - (box[2] - box[0]) * (box[3] - box[1]) / area, 0.0),
+        kind=thing.kind, truncated=max(1 - (cut[2] - cut[0]) * (cut[3] - cut[1]) / area, 0.0),
         occluded=0 if share >= FULLY_VISIBLE else 1 if share >= PARTLY_VISIBLE else 2,
         alpha=_wrap(thing.yaw - np.arctan2(x, z)), box_xyxy=box, size_hwl=thing.shape.size_hwl, location=(x, y, z),
         rotation_y=thing.yaw, visible=share,
@@ -319,6 +326,13 @@ def _cut(box: tuple[float, float, float, float], size_wh: tuple[int, int]) -> tu
         min(max(box[2], 0), width),
         min(max(box[3], 0), height),
     )
+
+
+def _within(box: tuple[float, float, float, float], mask: Image) -> tuple[float, float, float, float]:
+    """The box, made tight around the pixels: the lowest wheel, say, may stand outside the picture."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    x1, y1, x2, y2 = box
+    return max(x1, float(columns[0])), max(y1, float(rows[0])), min(x2, float(columns[-1])), min(y2, float(rows[-1]))
 
 
 def _wrap(angle: float) -> float:
