@@ -13,7 +13,6 @@ from tltpy.synth.scene import (
     DONT_CARE,
     FULLY_VISIBLE,
     KINDS,
-    LEAST_HEIGHT,
     LEAST_VISIBLE,
     PARTLY_VISIBLE,
     Scene,
@@ -61,7 +60,7 @@ def test_an_object_is_as_large_and_as_visible_as_is_promised(scenes: list[Scene]
     for seen in (seen for scene in scenes for seen in scene.seen if seen.kind != DONT_CARE):
         x1, y1, x2, y2 = seen.box_xyxy
         assert 0 <= x1 < x2 <= SIZE_WH[0] - 1 and 0 <= y1 < y2 <= SIZE_WH[1] - 1
-        assert seen.truncated or y2 - y1 >= LEAST_HEIGHT * SIZE_WH[0]
+        assert seen.truncated or y2 - y1 >= KINDS[seen.kind][2] * SIZE_WH[0]
         assert LEAST_VISIBLE <= seen.visible <= 1 and 0 <= seen.truncated < 1
         assert seen.occluded == (seen.visible < FULLY_VISIBLE) + (seen.visible < PARTLY_VISIBLE)
 

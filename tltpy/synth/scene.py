@@ -28,16 +28,16 @@ from tltpy.synth.people import cyclist, pedestrian
 from tltpy.synth.street import bin_box, bush, lamp, sign, tree
 from tltpy.synth.vehicles import car, van
 
-KINDS: dict[str, tuple[Callable[[np.random.Generator], Mesh], float]] = {
-    "Car": (car, 0.4),
-    "Van": (van, 0.17),
-    "Pedestrian": (pedestrian, 0.23),
-    "Cyclist": (cyclist, 0.2),
+KINDS: dict[str, tuple[Callable[[np.random.Generator], Mesh], float, float]] = {
+    # how it is modelled, its share of the objects, its least height as a share of the picture's width
+    "Car": (car, 0.3, 0.11),
+    "Van": (van, 0.12, 0.11),
+    "Pedestrian": (pedestrian, 0.3, 0.15),
+    "Cyclist": (cyclist, 0.28, 0.15),
 }
 SCENERY = (tree, lamp, sign, bin_box, bush)
 DONT_CARE = "DontCare"
 
-LEAST_HEIGHT = 0.09  # of an object's box, as a share of the picture's width
 LEAST_VISIBLE = 0.4  # things hidden more than this are taken away
 MOST_TRUNCATED = 0.6
 FULLY_VISIBLE, PARTLY_VISIBLE = 0.95, 0.6  # above these: occlusion levels 0 and 1; else 2
@@ -144,7 +144,7 @@ def _object(kind: str, road: Road, camera: Camera, rng: np.random.Generator, *, 
     """One try; None where the thing would stand too far outside the picture."""
     shape = KINDS[kind][0](rng)
     height, _, length = shape.size_hwl
-    limit = camera.focal_px * height / (LEAST_HEIGHT * 1.02 * camera.size_wh[0])
+    limit = camera.focal_px * height / (KINDS[kind][2] * 1.02 * camera.size_wh[0])
     low, high = (limit * 1.6, limit * 2.6) if far else (4.0 + length / 2, min(limit, 26.0))
     z = low * (high / low) ** rng.random()
     q, yaw = _on_foot(road, rng) if kind == "Pedestrian" else _riding(kind, road, rng)
@@ -252,7 +252,7 @@ def _unhidden(
         share = float(np.count_nonzero(mask > covered) / max(whole, 1))
         if thing.kind in KINDS or thing.kind == DONT_CARE:
             x1, y1, x2, y2 = _cut(bounds_px(drawn), camera.size_wh)
-            least = LEAST_HEIGHT * camera.size_wh[0] if thing.kind in KINDS else 4.0
+            least = KINDS[thing.kind][2] * camera.size_wh[0] if thing.kind in KINDS else 4.0
             if share < LEAST_VISIBLE or y2 - y1 < least or x2 - x1 < 0.4 * least:
                 continue
         covered |= mask
