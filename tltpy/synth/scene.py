@@ -38,8 +38,8 @@ KINDS: dict[str, tuple[Callable[[np.random.Generator], Mesh], float, float]] = {
 SCENERY = (tree, lamp, sign, bin_box, bush)
 DONT_CARE = "DontCare"
 
-LEAST_VISIBLE = 0.4  # things hidden more than this are taken away
-MOST_TRUNCATED = 0.6
+LEAST_VISIBLE = 0.55  # things hidden more than this are taken away
+MOST_TRUNCATED = 0.35
 FULLY_VISIBLE, PARTLY_VISIBLE = 0.95, 0.6  # above these: occlusion levels 0 and 1; else 2
 
 
