@@ -40,7 +40,9 @@ def probe(body: str, *args: str, env: dict[str, str] | None = None) -> Done:
 
 
 def started(body: str) -> "subprocess.Popen[str]":
-    arguments = [sys.executable, "-c", PROGRAM.replace("{body}", body)]
+    # a shell that runs the tests in the background has told them, and so their children, to ignore Ctrl-C
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + PROGRAM
+    arguments = [sys.executable, "-c", program.replace("{body}", body)]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

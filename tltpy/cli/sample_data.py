@@ -24,7 +24,7 @@ KINDS = {"kitti": "tltpy.synth.kitti"}  # the layout -> the module whose `write`
 @click.command()
 @click.argument("kind", type=click.Choice(sorted(KINDS)), metavar="KIND")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--count", type=click.IntRange(1), default=300, show_default=True, help="Pictures to make.")
+@click.option("--count", type=click.IntRange(1), default=320, show_default=True, help="Pictures to make.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed makes other pictures.")
 @click.option("--size", default="480x160", show_default=True, metavar="WxH", help="Size of the pictures.")
 @click.option("--workers", type=click.IntRange(0), default=0, help="Processes [default: the processor's cores].")

@@ -122,7 +122,7 @@ def _populate(road: Road, camera: Camera, rng: np.random.Generator) -> list[Plac
     things: list[Placed] = []
     kinds = list(KINDS)
     chances = [KINDS[kind][1] for kind in kinds]
-    for _ in range(int(rng.choice(np.arange(1, 7), p=[0.1, 0.25, 0.3, 0.2, 0.1, 0.05]))):
+    for _ in range(int(rng.choice(np.arange(2, 9), p=[0.1, 0.2, 0.25, 0.2, 0.15, 0.07, 0.03]))):
         kind = str(rng.choice(kinds, p=chances))
         for _ in range(12):
             thing = _object(kind, road, camera, rng)
