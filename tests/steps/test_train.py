@@ -213,6 +213,20 @@ def test_weights_start_from_a_model(write_spec: Callable[..., Path], tmp_path: P
     assert training.metadata["lineage"][-1]["digest"] == given.digest
 
 
+def test_a_pruned_model_starts_with_all_its_weights(write_spec: Callable[..., Path], tmp_path: Path) -> None:
+    from tltpy.steps import prune
+
+    run(write_spec(epochs=1), tmp_path / "first")
+    model, pruned = tmp_path / "first/weights/yolo_resnet10_best.tlt", tmp_path / "pruned.tlt"
+    asked = prune.PruneRequest(model=model, output=pruned, key=KEY, target_params=0.5, min_num_filters=32)
+    prune.run(asked, Log("tlt-prune", quiet=True))
+    request = request_of(write_spec("next.txt"), tmp_path / "second", model=pruned)
+    training = train.Training(request, train.processes.join(), Log("tlt-train", quiet=True))
+    own, given = training.network.state_dict(), artifact.load_model(pruned, KEY)
+    assert list(own) == list(given.tensors)
+    assert all(torch.equal(own[name], value) for name, value in given.tensors.items())
+
+
 def test_mixed_precision_trains(write_spec: Callable[..., Path], tmp_path: Path) -> None:
     result = run(write_spec(epochs=1), tmp_path / "out", use_amp=True)
     assert (

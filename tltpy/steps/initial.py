@@ -37,7 +37,7 @@ def initial_weights(network: nn.Module, request: "TrainRequest", task: Task, log
     fitting = {
         name: value
         for name, value in tensors.items()
-        if not (name.startswith(outputs) and name in own and value.shape != own[name].shape)
+        if not (name.startswith(outputs) and name in own and value.shape[0] != own[name].shape[0])
     }
     if "pruning" in file.metadata:
         shapes = {name: tuple(fitting.get(name, own[name]).shape) for name in own}
