@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tltpy.data.loader import Batch, Loader, Recipe, Workers, _adopt
+from tltpy.data.loader import Batch, Draw, Loader, Recipe, Workers, _adopt
 from tltpy.errors import DataError
 
 COUNT = 23
@@ -31,12 +31,15 @@ class Numbers:
         return self.values[index]
 
 
-def sample(record: int, rng: np.random.Generator | None) -> dict[str, Any]:
+def sample(record: int, draw: Draw | None) -> dict[str, Any]:
     if record == -1:
         os._exit(9)  # as the system does to a process when the memory is full
     if record == -2:
         raise DataError("000002.png: not a picture", "convert it")
-    return {"record": record, "random": None if rng is None else float(rng.random())}
+    if draw is None:
+        return {"record": record, "random": None, "step": None, "shared": None}
+    shared = float(draw.shared(3).random())
+    return {"record": record, "random": float(draw.rng.random()), "step": draw.step, "shared": shared}
 
 
 def collate(samples: list[dict[str, Any]]) -> Batch:
@@ -97,6 +100,19 @@ def test_random_numbers_are_a_pure_function_of_seed_epoch_and_index() -> None:
     assert len(set(first.values())) == COUNT
     for other in (drawn(recipe(), 2), drawn(recipe(seed=5), 1)):
         assert not set(first.values()) & set(other.values())
+
+
+def test_the_step_counts_on_over_epochs_and_its_numbers_are_shared() -> None:
+    whole = [batch for epoch in (0, 1, 2) for batch in batches(recipe(), epoch)]
+    assert [set(batch["step"]) for batch in whole] == [{step} for step in range(24)]
+    shared = [set(batch["shared"]) for batch in whole]
+    assert all(len(numbers) == 1 for numbers in shared)  # alike within a step
+    values = [numbers.pop() for numbers in shared]
+    assert [values[step] == values[step - 1] for step in range(1, 24)] == [step % 3 != 0 for step in range(1, 24)]
+    assert len(set(values)) == 8
+    ranks = [batches(recipe(), 1, rank=rank, world=2) for rank in (0, 1)]
+    assert all(a["shared"][0] == b["shared"][0] for a, b in zip(*ranks, strict=True))
+    assert values[:8] != [batch["shared"][0] for batch in batches(recipe(seed=5), 0)]
 
 
 @pytest.mark.parametrize("workers", [Workers(1, 1), Workers(3, 1), Workers(4, 30)])
@@ -188,7 +204,7 @@ def test_a_worker_process_that_dies_is_an_error() -> None:
 def test_only_so_many_batches_are_made_ahead() -> None:
     made: list[int] = []
 
-    def counted(record: int, rng: np.random.Generator | None) -> dict[str, Any]:
+    def counted(record: int, draw: Draw | None) -> dict[str, Any]:
         made.append(record)
         return {"record": record}
 

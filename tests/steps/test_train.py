@@ -78,12 +78,15 @@ def test_the_same_seed_gives_the_same_bits_with_any_workers(write_spec: Callable
         assert_same_bits(tmp_path / "one", tmp_path / name, "epoch_002")
 
 
-@pytest.mark.parametrize("training", ["", "model_ema: true optimizer { sgd { momentum: 0.9 } }"])
+@pytest.mark.parametrize("training", ["", "model_ema: true optimizer { sgd { momentum: 0.9 } }", "varied size"])
 @pytest.mark.parametrize("stop_after", [1, 3, 5])
 def test_resume_is_exact_also_in_the_middle_of_an_epoch(
     write_spec: Callable[..., Path], tmp_path: Path, stop_after: int, training: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = write_spec(epochs=2, training=training)
+    spec = write_spec(epochs=2, training="" if training == "varied size" else training)
+    if training == "varied size":
+        text = spec.read_text()
+        spec.write_text(text.replace("preprocessing", "randomize_input_shape_period: 2 preprocessing", 1))
     run(spec, tmp_path / "whole")
     done = 0
     step = train.Training._step

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tltpy import tasks
+from tltpy.data.loader import Draw
 from tltpy.tasks.contract import Task
 
 
@@ -20,9 +21,13 @@ def rng(seed: int = 3) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+def draw(seed: int) -> Draw:
+    return Draw(rng(seed))
+
+
 def batch_of(task: Task, cfg: Any, count: int, training: bool = False) -> dict[str, Any]:
     records = [task.example(cfg, rng(seed)) for seed in range(count)]
-    return task.collate([task.sample(record, cfg, rng(9) if training else None) for record in records])
+    return task.collate([task.sample(record, cfg, draw(9) if training else None) for record in records])
 
 
 def same(a: Any, b: Any) -> bool:
@@ -55,8 +60,8 @@ def test_example_is_a_pure_function_of_the_generator(task: Task, cfg: Any) -> No
 
 def test_sample_varies_with_the_generator_alone(task: Task, cfg: Any) -> None:
     record = task.example(cfg, rng())
-    assert same(task.sample(record, cfg, rng(1)), task.sample(record, cfg, rng(1)))
-    assert not same(task.sample(record, cfg, rng(1)), task.sample(record, cfg, rng(2)))
+    assert same(task.sample(record, cfg, draw(1)), task.sample(record, cfg, draw(1)))
+    assert not same(task.sample(record, cfg, draw(1)), task.sample(record, cfg, draw(2)))
     assert same(task.sample(record, cfg, None), task.sample(record, cfg, None))
 
 

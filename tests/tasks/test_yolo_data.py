@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from tltpy.data.images import DEEPER
+from tltpy.data.loader import Draw
 from tltpy.detection.records import DetectionRecord, make_record
-from tltpy.tasks.yolo import data
+from tltpy.tasks.yolo import data, records
 from tltpy.tasks.yolo.decode import decode, yxhw_to_xyxy
 from tltpy.tasks.yolo.settings import Settings, settings
 
@@ -83,7 +86,7 @@ def test_box_bounds_the_object_it_was_drawn_for(form: str, size_hw: tuple[int, i
     near = 2.5 if "rotated" in form else 1.2  # the tip of a turned rectangle is too thin to be seen
     seen = set()
     for seed in range(40):
-        sample = data.sample(record, plan, np.random.default_rng(seed))
+        sample = data.sample(record, plan, Draw(np.random.default_rng(seed)))
         assert sample["image"].shape == (3, HEIGHT, WIDTH)
         assert bounds(bright(sample)) == pytest.approx(boxes_of(sample)[0], abs=near), seed
         seen.add(tuple(np.sign(np.diagonal(sample["matrix"].numpy()[:, :2]))))
@@ -102,7 +105,7 @@ def test_jitter_moves_the_picture_both_ways(yolo_cfg: Any) -> None:
     plan = plan_of(yolo_cfg, "TLT3 jittered", (75, 131))
     still = abs(float(data.sample(painted((75, 131)), plan, None)["matrix"][0, 0]))
     zooms = [
-        abs(float(data.sample(painted((75, 131)), plan, np.random.default_rng(seed))["matrix"][0, 0])) / still
+        abs(float(data.sample(painted((75, 131)), plan, Draw(np.random.default_rng(seed)))["matrix"][0, 0])) / still
         for seed in range(60)
     ]
     assert min(zooms) < 0.85 and max(zooms) > 1.1
@@ -136,7 +139,7 @@ def test_what_the_crop_leaves_out_is_not_seen(form: str, yolo_cfg: Any) -> None:
     image[10:60, 50:90] = 0
     record = make_record(id="c", size_hw=(75, 131), pixels=image)
     for seed in range(10):
-        sample = data.sample(record, plan, np.random.default_rng(seed) if form == "random" else None)
+        sample = data.sample(record, plan, Draw(np.random.default_rng(seed)) if form == "random" else None)
         assert not bright(sample).any()
 
 
@@ -220,7 +223,7 @@ def test_evaluation_is_the_letterbox_alone(yolo_cfg: Any) -> None:
     yolo_cfg.augmentation_config.ClearField("color_augmentation")
     yolo_cfg.augmentation_config.ClearField("spatial_augmentation")
     plain = data.sample(record, settings(yolo_cfg), None)
-    trained = data.sample(record, settings(yolo_cfg), np.random.default_rng(0))
+    trained = data.sample(record, settings(yolo_cfg), Draw(np.random.default_rng(0)))
     for other in (plain, trained):
         assert all(torch.equal(varied[key], other[key]) for key in ("image", "boxes_yxhw", "labels", "matrix"))
     scale = min(WIDTH / 131, HEIGHT / 75)
@@ -235,7 +238,7 @@ def test_colours_vary_in_training_and_leave_the_boxes(form: str, yolo_cfg: Any) 
     else:
         yolo_cfg.augmentation_config.exposure = 1.5
     plan, record = settings(yolo_cfg), noisy((75, 131), ["car"], [[12, 9, 80, 60]])
-    first, second = (data.sample(record, one, np.random.default_rng(4)) for one in (still, plan))
+    first, second = (data.sample(record, one, Draw(np.random.default_rng(4))) for one in (still, plan))
     assert torch.equal(first["boxes_yxhw"], second["boxes_yxhw"]) and torch.equal(first["matrix"], second["matrix"])
     assert not torch.equal(first["image"], second["image"])
 
@@ -245,7 +248,7 @@ def test_difficult_objects_are_trained_on_as_the_spec_says_and_always_evaluated(
     yolo_cfg.dataset_config.include_difficult_in_training = included
     yolo_cfg.augmentation_config.ClearField("spatial_augmentation")
     record = noisy((75, 131), ["car", "cyclist"], [[12, 9, 80, 60], [90, 10, 120, 50]], occlusion=[2, 0])
-    trained = data.sample(record, settings(yolo_cfg), np.random.default_rng(0))
+    trained = data.sample(record, settings(yolo_cfg), Draw(np.random.default_rng(0)))
     evaluated = data.sample(record, settings(yolo_cfg), None)
     assert trained["labels"].tolist() == ([0, 1] if included else [1])
     assert len(trained["boxes_yxhw"]) == len(trained["labels"])
@@ -260,7 +263,7 @@ def test_boxes_below_the_least_size_are_not_trained_on(yolo_cfg: Any) -> None:
     wide, high = 20 / scale, 12 / scale  # in pixels of the stored picture
     sizes = [(wide + 0.1, high + 0.1), (wide - 0.1, high + 9), (wide + 9, high - 0.1)]
     record = noisy((75, 131), ["car", "cyclist", "van"], [[10, 9, 10 + w, 9 + h] for w, h in sizes])
-    assert data.sample(record, settings(yolo_cfg), np.random.default_rng(0))["labels"].tolist() == [0]
+    assert data.sample(record, settings(yolo_cfg), Draw(np.random.default_rng(0)))["labels"].tolist() == [0]
     assert data.sample(record, settings(yolo_cfg), None)["labels"].tolist() == [0, 1, 0]
 
 
@@ -271,7 +274,7 @@ def test_objects_moved_out_of_the_picture_are_not_trained_on(yolo_cfg: Any) -> N
     plan = settings(yolo_cfg)
     counts = set()
     for seed in range(20):
-        sample = data.sample(record, plan, np.random.default_rng(seed))
+        sample = data.sample(record, plan, Draw(np.random.default_rng(seed)))
         counts.add(len(sample["labels"]))
         boxes = boxes_of(sample)
         assert (boxes >= -1e-3).all() and (boxes <= np.array([WIDTH, HEIGHT] * 2) + 1e-3).all()
@@ -281,16 +284,110 @@ def test_objects_moved_out_of_the_picture_are_not_trained_on(yolo_cfg: Any) -> N
 
 def test_a_grey_network_sees_the_luminance(yolo_cfg: Any) -> None:
     yolo_cfg.augmentation_config.preprocessing.output_image_channel = 1
+    yolo_cfg.augmentation_config.ClearField("color_augmentation")
     plan = settings(yolo_cfg)
     colour = np.full((75, 131, 3), (200, 100, 50), np.uint8)
     record = make_record(id="d", size_hw=(75, 131), pixels=colour)
-    for rng in (None, np.random.default_rng(2)):
-        image = data.sample(record, plan, rng)["image"]
+    for draw in (None, Draw(np.random.default_rng(2))):
+        image = data.sample(record, plan, draw)["image"]
         assert image.shape == (1, HEIGHT, WIDTH)
         assert image[0, HEIGHT // 2, WIDTH // 2] == round(0.114 * 200 + 0.587 * 100 + 0.299 * 50)
     batch = data.collate([data.sample(record, plan, None)] * 2)
     value = data.inputs(batch, plan)["Input"]
     assert value.shape == (2, 1, HEIGHT, WIDTH) and float(value[1, 0, 48, 80]) == pytest.approx(96 - 117.3786, abs=1e-3)
+
+
+@pytest.mark.parametrize("form", ["TLT2", "TLT3"])
+def test_the_input_size_is_varied_by_the_step(form: str, yolo_cfg: Any) -> None:
+    augmentation = plan_of(yolo_cfg, form, (75, 131)) and yolo_cfg.augmentation_config
+    augmentation.randomize_input_shape_period = 2
+    plan = settings(yolo_cfg)
+    record = painted((75, 131))
+
+    def size(step: int, example: int) -> tuple[int, int]:
+        found = data.sample(record, plan, Draw(np.random.default_rng(example), 7, 0, step))
+        height, width = found["image"].shape[1:]
+        limits = found["boxes_yxhw"].numpy()
+        assert ((limits >= 0) & (limits <= 1)).all()
+        return height, width
+
+    sizes = [size(step, step) for step in range(80)]
+    assert sizes == [size(step // 2 * 2 + 1, 3) for step in range(80)]  # alike for two steps and every example
+    heights, widths = ({size[axis] for size in sizes} for axis in (0, 1))
+    # 0.6 to 1.5 times 96 x 160, in cells of 32: 2 .. 4 (4.5 rounds to even) and 3 .. 8 (7.5)
+    assert heights == {64, 96, 128} and widths == {96, 128, 160, 192, 224, 256}
+    assert len(set(sizes)) > 10  # height and width are drawn each on its own
+    assert data.sample(record, plan, None)["image"].shape == (3, HEIGHT, WIDTH)
+
+
+def test_boxes_follow_a_varied_size(yolo_cfg: Any) -> None:
+    yolo_cfg.augmentation_config.Clear()
+    yolo_cfg.augmentation_config.output_width, yolo_cfg.augmentation_config.output_height = WIDTH, HEIGHT
+    yolo_cfg.augmentation_config.randomize_input_shape_period = 1
+    plan = settings(yolo_cfg)
+    for step in range(12):
+        sample = data.sample(painted((75, 131)), plan, Draw(np.random.default_rng(0), 1, 0, step))
+        height, width = sample["image"].shape[1:]
+        box = yxhw_to_xyxy(sample["boxes_yxhw"]).numpy()[0] * [width, height, width, height]
+        assert np.abs(box - bounds(bright(sample))).max() < 1.6
+
+
+def deep(cfg: Any, **more: Any) -> Settings:
+    cfg.augmentation_config.Clear()
+    cfg.augmentation_config.output_width, cfg.augmentation_config.output_height = WIDTH, HEIGHT
+    cfg.augmentation_config.output_channel, cfg.augmentation_config.output_depth = 1, 16
+    for name, value in more.items():
+        setattr(cfg.augmentation_config, name, value)
+    return settings(cfg)
+
+
+def test_sixteen_bits_reach_the_network(yolo_cfg: Any, tmp_path: Path) -> None:
+    pixels = (np.arange(75 * 131).reshape(75, 131) * 6).astype(np.uint16)  # 58944 of 65536 levels
+    assert cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    plan = deep(yolo_cfg)
+    (record,) = records.read(yolo_cfg, tmp_path)
+    sample = data.sample(record, plan, None)
+    assert sample["image"].dtype == torch.int32 and sample["image"].shape == (1, HEIGHT, WIDTH)
+    assert len(sample["image"].unique()) > 1000  # 8 bits would leave 256
+    height, width = HEIGHT // 2, WIDTH // 2
+    (x, y) = np.linalg.inv(np.vstack([sample["matrix"].numpy(), [0, 0, 1]]))[:2] @ [width, height, 1]
+    assert int(sample["image"][0, height, width]) == pytest.approx(6 * (131 * y + x), abs=200)
+    batch = data.collate([sample] * 2)
+    value = data.inputs(batch, plan)["Input"]
+    level = int(sample["image"][0, height, width])
+    assert float(value[1, 0, height, width]) == pytest.approx(level - 117.3786 * 256, abs=1)
+    margin = float(value[0, 0, 0, 0])
+    assert abs(margin) < 1  # the mean
+
+
+def test_eight_bits_are_spread_in_a_sixteen_bit_experiment(yolo_cfg: Any, tmp_path: Path) -> None:
+    assert cv2.imwrite(str(tmp_path / "a.png"), np.full((75, 131), 255, np.uint8))
+    deep(yolo_cfg)
+    (record,) = records.read(yolo_cfg, tmp_path)
+    assert record.image().dtype == np.uint16 and (record.image() == 255 * DEEPER).all()
+
+
+def test_exposure_and_contrast_reach_a_grey_picture(yolo_cfg: Any) -> None:
+    grey = make_record(id="d", size_hw=(75, 131), pixels=np.full((75, 131, 1), 20000, np.uint16))
+    plan = deep(yolo_cfg, exposure=1.5)
+    seen = [int(data.sample(grey, plan, Draw(np.random.default_rng(seed)))["image"][0, 48, 80]) for seed in range(40)]
+    assert 13300 <= min(seen) < 15000 and 27000 < max(seen) <= 30000
+    yolo_cfg.augmentation_config.Clear()
+    pre, color = yolo_cfg.augmentation_config.preprocessing, yolo_cfg.augmentation_config.color_augmentation
+    pre.output_image_width, pre.output_image_height, pre.output_image_channel = WIDTH, HEIGHT, 1
+    color.contrast_scale_max = 0.4
+    plan = settings(yolo_cfg)
+    grey = replace(grey, pixels=np.full((75, 131, 3), 200, np.uint8))
+    seen = [int(data.sample(grey, plan, Draw(np.random.default_rng(seed)))["image"][0, 48, 80]) for seed in range(40)]
+    # 200 + c * (200 - 127.5), |c| <= 0.4
+    assert 171 <= min(seen) < 190 and 210 < max(seen) <= 229
+
+
+def test_is_monochrome_asks_for_one_channel(yolo_cfg: Any) -> None:
+    yolo_cfg.dataset_config.is_monochrome = True
+    assert settings(yolo_cfg).channels == 1
+    yolo_cfg.augmentation_config.preprocessing.output_image_channel = 3
+    assert settings(yolo_cfg).channels == 3  # which the check refuses
 
 
 @pytest.mark.parametrize("given", [{}, {"b": 20.0, "g": 30.25, "r": 40.0}])
@@ -321,8 +418,8 @@ def test_unmapped_classes_are_dropped_and_mapped_ones_get_the_ids_of_the_sorted_
 
 def test_a_picture_without_objects_and_one_with_two_make_a_batch(yolo_cfg: Any) -> None:
     plan = settings(yolo_cfg)
-    for rng in (None, np.random.default_rng(5)):
-        nothing = data.sample(noisy((130, 61)), plan, rng)
+    for draw in (None, Draw(np.random.default_rng(5))):
+        nothing = data.sample(noisy((130, 61)), plan, draw)
         assert nothing["boxes_yxhw"].shape == (0, 4) and nothing["labels"].shape == (0,)
         assert nothing["boxes_yxhw"].dtype == torch.float32 and nothing["labels"].dtype == torch.int64
         assert data.collate([nothing, nothing])["labels"].shape == (2, 0)

@@ -91,6 +91,11 @@ ERRORS: list[tuple[dict[str, str], str, str]] = [
     ),
     (augmentation(f"{FLAT} output_depth: 16"), "augmentation_config.output_depth", "16 bits"),
     (
+        {**data(f"{SOURCES} is_monochrome: true"), **augmentation(f"{FLAT} output_channel: 3")},
+        "dataset_config.is_monochrome",
+        "the input has 3 channels",
+    ),
+    (
         augmentation(f'{PRE} image_mean {{ key: "l" value: 3 }}'),
         "augmentation_config.image_mean",
         "3 channels needs the keys b, g, r",
@@ -161,8 +166,6 @@ WARNINGS: list[tuple[dict[str, str], str, str]] = [
             "horizontal_flip": "0.5",
             "jitter": "0.3",
             "output_channel": "1",
-            "output_depth": "16",
-            "randomize_input_shape_period": "10",
         }.items()
     ),
     *(
@@ -170,15 +173,10 @@ WARNINGS: list[tuple[dict[str, str], str, str]] = [
         for name in ("spatial_augmentation", "color_augmentation")
     ),
     (
-        augmentation(f"{FLAT} randomize_input_shape_period: 10"),
-        "augmentation_config.randomize_input_shape_period",
-        "not varied",
-    ),
-    (
         augmentation(
-            f"preprocessing {{ {SIZE} output_image_channel: 1 }} color_augmentation {{ contrast_scale_max: 0.1 }}"
+            f"preprocessing {{ {SIZE} output_image_channel: 1 }} color_augmentation {{ hue_rotation_max: 5 }}"
         ),
-        "augmentation_config.color_augmentation.contrast_scale_max",
+        "augmentation_config.color_augmentation.hue_rotation_max",
         ONE,
     ),
     (augmentation(f"{FLAT} output_channel: 1 hue: 0.1 exposure: 1"), "augmentation_config.hue", ONE),
@@ -189,7 +187,6 @@ WARNINGS: list[tuple[dict[str, str], str, str]] = [
         "dataset_config.validation_fold",
         "no effect",
     ),
-    (data(f"{SOURCES} is_monochrome: true"), "dataset_config.is_monochrome", "no effect"),
     (training("enable_qat: true"), "training_config.enable_qat", "no effect"),
 ]
 

@@ -17,6 +17,8 @@ from tltpy.errors import DataError
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 """Files that count as pictures, in any case."""
 
+DEEPER = 257  # 255 * 257 = 65535: white stays white
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # start-of-frame markers
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
@@ -25,19 +27,21 @@ _JPEG_SCAN = 0xDA
 
 def read(path: str | Path, channels: int = 3) -> np.ndarray:
     """uint8 [H, W, 3] BGR, or [H, W, 1] grey with one channel; DataError for a file that is no whole picture."""
-    data = _read_bytes(Path(path))
-    if not data:
-        raise DataError(f"{path}: the picture file is empty")
-    if _is_cut(data):
-        raise DataError(f"{path}: the picture is truncated: its end is missing", "copy the file again")
-    colour = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), colour | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise DataError(f"{path}: the file is no picture that can be read")
+    image = _decode(Path(path), cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE)
     return np.asarray(image if channels == 3 else image[:, :, None])
+
+
+def read_deep(path: str | Path) -> np.ndarray:
+    """uint16 [H, W, 1] grey: 16 bits as stored, 8 bits spread over 0..65535; DataError for what is no whole picture."""
+    image = _decode(Path(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    return (image if image.dtype == np.uint16 else image.astype(np.uint16) * DEEPER)[:, :, None]
+
+
+def to_bgr(image: np.ndarray) -> np.ndarray:
+    """uint8 [H, W, 3], for people to look at: a picture of one channel or of 16 bits, or what is so already."""
+    if image.dtype == np.uint16:
+        image = np.rint(image / DEEPER).astype(np.uint8)
+    return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)
 
 
 def read_size(path: str | Path) -> tuple[int, int]:
@@ -54,6 +58,21 @@ def read_size(path: str | Path) -> tuple[int, int]:
     if size[0] <= 0 or size[1] <= 0:
         raise DataError(f"{path}: the file is no picture that can be read")
     return size
+
+
+def _decode(path: Path, flags: int) -> np.ndarray:
+    data = _read_bytes(path)
+    if not data:
+        raise DataError(f"{path}: the picture file is empty")
+    if _is_cut(data):
+        raise DataError(f"{path}: the picture is truncated: its end is missing", "copy the file again")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise DataError(f"{path}: the file is no picture that can be read")
+    return np.asarray(image)
 
 
 def _read_bytes(path: Path) -> bytes:

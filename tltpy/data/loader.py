@@ -18,7 +18,24 @@ import numpy as np
 from tltpy.errors import DataError
 
 Batch = dict[str, Any]
-SampleOf = Callable[[Any, np.random.Generator | None], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The chance that an example of the training is varied by."""
+
+    rng: np.random.Generator  # the example's own
+    seed: int = 0
+    epoch: int = 0
+    step: int = 0  # of the whole training
+
+    def shared(self, period: int = 1) -> np.random.Generator:
+        """Alike for all examples of `period` steps in a row, whichever process or worker makes them."""
+        return np.random.default_rng(np.random.SeedSequence((self.seed, SHARED, self.step // period)))
+
+
+SHARED = 2**32 - 1  # parts the numbers that a step shares from those of an epoch's order and of its examples
+SampleOf = Callable[[Any, Draw | None], dict[str, Any]]
 Collate = Callable[[list[dict[str, Any]]], Batch]
 
 
@@ -40,15 +57,16 @@ class Recipe:
     seed: int
     training: bool
 
-    def batch(self, epoch: int, indices: Sequence[int]) -> Batch:
-        """The examples `indices` of an epoch, collated; key "index" lists them."""
-        samples = [self.sample(self.records[index], self._generator(epoch, index)) for index in indices]
+    def batch(self, epoch: int, step: int, indices: Sequence[int]) -> Batch:
+        """The examples `indices` of an epoch, collated; key "index" lists them. `step` counts from the first epoch."""
+        samples = [self.sample(self.records[index], self._draw(epoch, step, index)) for index in indices]
         return {**self.collate(samples), "index": list(indices)}
 
-    def _generator(self, epoch: int, index: int) -> np.random.Generator | None:
+    def _draw(self, epoch: int, step: int, index: int) -> Draw | None:
         if not self.training:
             return None
-        return np.random.Generator(np.random.Philox(np.random.SeedSequence((self.seed, epoch, index))))
+        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence((self.seed, epoch, index))))
+        return Draw(rng, self.seed, epoch, step)
 
 
 @dataclass(frozen=True)
@@ -98,14 +116,14 @@ class Loader:
         pending = (
             order[start : start + size][self.rank :: self.world].tolist() for start in range(0, len(order), size)
         )
-        todo = deque(list(pending)[first_step:])
-        todo = deque(indices for indices in todo if indices)
+        todo = deque(list(enumerate(pending, number * self.steps))[first_step:])
+        todo = deque((step, indices) for step, indices in todo if indices)
         made: deque[Future[Batch]] = deque()
         pool, ahead = self._executor()
         try:
             while todo or made:
                 while todo and len(made) < ahead:
-                    made.append(self._submit(pool, number, todo.popleft()))
+                    made.append(self._submit(pool, number, *todo.popleft()))
                 yield made.popleft().result()
         except BrokenProcessPool as error:
             self._pool = None
@@ -130,10 +148,10 @@ class Loader:
             self._pool = ThreadPoolExecutor(count, thread_name_prefix="loader")
         return self._pool, self.workers.ahead or 2 * count
 
-    def _submit(self, pool: Executor, epoch: int, indices: list[int]) -> Future[Batch]:
+    def _submit(self, pool: Executor, epoch: int, step: int, indices: list[int]) -> Future[Batch]:
         if self.workers.processes:
-            return pool.submit(_adopted_batch, epoch, indices)
-        return pool.submit(self.recipe.batch, epoch, indices)
+            return pool.submit(_adopted_batch, epoch, step, indices)
+        return pool.submit(self.recipe.batch, epoch, step, indices)
 
 
 _recipe: Recipe | None = None  # of a worker process: sent once, not with every batch
@@ -147,6 +165,6 @@ def _adopt(recipe: Recipe) -> None:
     _recipe = recipe
 
 
-def _adopted_batch(epoch: int, indices: list[int]) -> Batch:
+def _adopted_batch(epoch: int, step: int, indices: list[int]) -> Batch:
     assert _recipe is not None
-    return _recipe.batch(epoch, indices)
+    return _recipe.batch(epoch, step, indices)

@@ -73,6 +73,16 @@ class Color:
         matrix[:, 3] = 255.0 * (brightness - contrast * center)
         return matrix
 
+    def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """[H, W, 3] BGR or [H, W, 1] grey, uint8 or uint16 -> the same, new colours. Grey has no hue and no saturation,
+        and takes the mean of the channels' brightness."""
+        matrix = self.draw(rng)
+        if image.shape[2] == 3:
+            return recolor(image, matrix)
+        # rows of the hue matrix sum to 1, so a row's sum is the contrast
+        scale, shift = matrix[0, :3].sum(), matrix[:, 3].mean() * (_top(image) / 255)
+        return _rounded(image * scale + shift, image)
+
     @property
     def still(self) -> bool:
         return not (self.hue or self.saturation or self.contrast or self.brightness)
@@ -92,10 +102,12 @@ class Hsv:
         return self.hue == 0 and self.saturation == 1 and self.exposure == 1
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """uint8 [H, W, 3] BGR -> the same, new colours."""
+        """uint8 [H, W, 3] BGR or [H, W, 1] grey, uint8 or uint16 -> the same, new colours. Grey is all value."""
         shift = rng.uniform(-self.hue, self.hue) * 90.0  # cv2 counts half degrees
         factors = rng.uniform(1.0, [self.saturation, self.exposure])
         factors = np.where(rng.random(2) < 0.5, factors, 1.0 / factors)
+        if image.shape[2] == 1:
+            return _rounded(image * factors[1], image)
         levels = np.arange(256)
         tables = np.stack([np.mod(levels + round(shift), 180), levels * factors[0], levels * factors[1]], axis=1)
         table = np.clip(np.rint(tables), 0, 255).astype(np.uint8)[None]  # [1, 256, 3]
@@ -140,6 +152,14 @@ def recolor(image_bgr: np.ndarray, matrix_rgb: np.ndarray) -> np.ndarray:
     order = [2, 1, 0]
     matrix_bgr = np.concatenate([matrix_rgb[order][:, order], matrix_rgb[order, 3:]], axis=1)
     return cv2.transform(image_bgr, matrix_bgr)
+
+
+def _top(image: np.ndarray) -> int:
+    return int(np.iinfo(image.dtype).max)
+
+
+def _rounded(values: np.ndarray, like: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(values), 0, _top(like)).astype(like.dtype)
 
 
 def _centred(ratio: float, offset: float) -> float:

@@ -130,7 +130,7 @@ def _align(
 def _record(request: EvaluateRequest, subject: Subject, result: dict[str, Any], batches: Loader) -> None:
     """A row of results.json, with the latency of one example."""
     task = tasks.load(request.task)
-    batch = batches.recipe.batch(0, [0])
+    batch = batches.recipe.batch(0, 0, [0])
     device = processes.join(request.gpu_index).device
     inputs = task.inputs(processes.to_device(batch, device), None, request.cfg)
     row = {

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tltpy.data.loader import Loader, Recipe, Workers
+from tltpy.data.loader import Draw, Loader, Recipe, Workers
 from tltpy.log import Log
 from tltpy.steps.processes import Group, to_device
 from tltpy.tasks.contract import Metric, Records, Task
@@ -18,9 +18,9 @@ Runner = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 """inputs dict -> outputs dict: a module in eval mode or an engine."""
 
 
-def sample_of(record: Any, rng: Any, *, sample: Callable[..., dict[str, Any]], cfg: Any) -> dict[str, Any]:
+def sample_of(record: Any, draw: Draw | None, *, sample: Callable[..., dict[str, Any]], cfg: Any) -> dict[str, Any]:
     """The contract's `sample` with the order of arguments that the loader has."""
-    return sample(record, cfg, rng)
+    return sample(record, cfg, draw)
 
 
 def loader(task: Task, cfg: Any, records: Records, *, batch_size: int, training: bool, group: Group) -> Loader:
@@ -61,4 +61,3 @@ def measure(
     if group.world > 1:
         metric.merge(group.gather(metric.state()))
     return metric
-

@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tltpy import files
 
 
@@ -50,9 +52,11 @@ class Events:
                 self._writer.add_scalar(name, value, step)
 
     def images(self, batch: dict[str, Any], step: int) -> None:
-        """The first pictures of a batch that has them under "image" (uint8 [B, C, H, W], BGR or grey)."""
+        """The first pictures of a batch with "image": [B, C, H, W], BGR or grey, uint8 or (16 bits) int32."""
         if self._writer and self.pictures and "image" in batch:
             shown = batch["image"][: self.pictures].cpu().flip(1)
+            if shown.dtype == torch.int32:
+                shown = (shown // 257).to(torch.uint8)
             self._writer.add_images("training_pictures", shown.expand(-1, 3, -1, -1), step)
 
     def weights(self, network: Any, step: int) -> None:

@@ -1,10 +1,9 @@
 """What every task answers: the one page on which verbs (tltpy.steps) and nouns (tltpy.tasks.*) meet.
 
 A *record* is a frozen dataclass of the task: one example as read from disk, its pixels opened on demand. A *sample*
-and a
-*batch* are dicts of tensors, *inputs* and *outputs* dicts of tensors named like the inputs and outputs of the exported
-graph. `cfg` is the task's canonical spec message (tasks.canonical). The keys and shapes of the dicts stand in the
-docstring of each task's data, model and decode modules.
+and a *batch* are dicts of tensors, *inputs* and *outputs* dicts of tensors named like the inputs and outputs of the
+exported graph. `cfg` is the task's canonical spec message (tasks.canonical). The keys and shapes of the dicts stand in
+the docstring of each task's data, model and decode modules.
 
 `evaluate` and `infer` feed `inputs` to a module of `graphs` or to an engine built from it and cannot tell which.
 """
@@ -16,6 +15,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor, nn
+
+from tltpy.data.loader import Draw
 
 Record = Any
 Config = Any
@@ -92,8 +93,8 @@ class Task:
     """"training" or "validation" of the spec, or an image / a folder of images without labels."""
     example: Callable[[Config, np.random.Generator], Record]
     """A made-up record that needs no file."""
-    sample: Callable[[Record, Config, np.random.Generator | None], dict[str, Any]]
-    """Opens and encodes a record; varied at random when a generator is given."""
+    sample: Callable[[Record, Config, Draw | None], dict[str, Any]]
+    """Opens and encodes a record; varied at random when a draw is given (then it is for training)."""
     collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
     build: Callable[[Config], nn.Module]
     """The network with random weights: inputs dict -> raw outputs dict."""

@@ -16,9 +16,8 @@ TLT3_FIELDS = {
     ("hue", "saturation", "exposure"): "use color_augmentation",
     ("vertical_flip", "horizontal_flip", "jitter"): "use spatial_augmentation",
     ("output_channel",): "use output_image_channel",
-    ("output_depth", "randomize_input_shape_period"): "",
 }
-COLORS = ("color_shift_stddev", "hue_rotation_max", "saturation_shift_max", "contrast_scale_max")
+COLORS = ("hue_rotation_max", "saturation_shift_max")  # that a grey picture has not
 
 
 def canonical(cfg: Any) -> Any:
@@ -29,6 +28,16 @@ def canonical(cfg: Any) -> Any:
         merged.yolo_config.CopyFrom(merged.yolov3_config)
         merged.ClearField("yolov3_config")
     return merged
+
+
+def channels(cfg: Any) -> int:
+    """Of the network's input: as the augmentation says, else by is_monochrome."""
+    augmentation = cfg.augmentation_config
+    pre = augmentation.preprocessing
+    if augmentation.HasField("preprocessing") and pre.HasField("output_image_channel"):
+        return int(pre.output_image_channel)
+    flat = 0 if augmentation.HasField("preprocessing") else augmentation.output_channel
+    return int(flat) or (1 if cfg.dataset_config.is_monochrome else 3)
 
 
 def parse_anchors(text: str) -> list[tuple[float, float]]:
@@ -50,6 +59,7 @@ def check(cfg: Any) -> list[Finding]:
         *_check_sections(cfg),
         *_check_network(cfg),
         *_check_augmentation(cfg.augmentation_config),
+        *_check_pixels(cfg),
         *_check_data(cfg.dataset_config),
         *_check_training(cfg.training_config),
     ]
@@ -116,9 +126,7 @@ def _check_augmentation(cfg: Any) -> list[Finding]:
     if spatial.zoom_min > spatial.zoom_max:
         message = f"zoom_min {spatial.zoom_min:g} is greater than zoom_max {spatial.zoom_max:g}"
         found.append(Finding(f"{path}.spatial_augmentation.zoom_min", message))
-    color = cfg.color_augmentation
-    colors = [f"{path}.color_augmentation.{name}" for name in COLORS if getattr(color, name)]
-    return [*found, *_check_pixels(cfg, pre.output_image_channel, colors)]
+    return found
 
 
 def _check_flat_augmentation(cfg: Any) -> list[Finding]:
@@ -137,37 +145,35 @@ def _check_flat_augmentation(cfg: Any) -> list[Finding]:
                     warning=True,
                 )
             )
-    if cfg.output_depth == 16:
-        found.append(
-            Finding(
-                f"{path}.output_depth",
-                "pictures of 16 bits are not supported",
-                ("convert them to 8 bits, or leave the field out",),
-            )
-        )
-    if cfg.randomize_input_shape_period:
-        found.append(
-            Finding(
-                f"{path}.randomize_input_shape_period",
-                "the input size is not varied; the field has no effect",
-                warning=True,
-            )
-        )
-    colors = [f"{path}.hue"] if cfg.hue else []
-    colors += [f"{path}.{name}" for name in ("saturation", "exposure") if getattr(cfg, name) > 1]
-    return [*found, *_check_pixels(cfg, cfg.output_channel or 3, colors)]
-
-
-def _check_pixels(cfg: Any, channels: int, colors: list[str]) -> list[Finding]:
-    """`colors`: paths of the set fields that vary the colours."""
-    found = []
-    keys = {"l"} if channels == 1 else {"b", "g", "r"}
-    if cfg.image_mean and set(cfg.image_mean) != keys:
-        message = f"a picture of {channels} channel{'s' * (channels > 1)} needs the keys {', '.join(sorted(keys))}"
-        found.append(Finding("augmentation_config.image_mean", message))
-    if channels == 1:
-        found += [Finding(path, "it has no effect on a picture of one channel", warning=True) for path in colors]
     return found
+
+
+def _check_pixels(cfg: Any) -> list[Finding]:
+    """Whether channels, depth, mean and colours agree."""
+    found = []
+    path, augmentation, number = "augmentation_config", cfg.augmentation_config, channels(cfg)
+    keys = {"l"} if number == 1 else {"b", "g", "r"}
+    if augmentation.image_mean and set(augmentation.image_mean) != keys:
+        message = f"a picture of {number} channel{'s' * (number > 1)} needs the keys {', '.join(sorted(keys))}"
+        found.append(Finding(f"{path}.image_mean", message))
+    if cfg.dataset_config.is_monochrome and number != 1:
+        hint = "leave out is_monochrome, or ask for one channel"
+        found.append(Finding("dataset_config.is_monochrome", f"the input has {number} channels", (hint,)))
+    if augmentation.output_depth == 16 and number != 1:
+        hint = "write output_channel: 1 (output_image_channel in preprocessing)"
+        found.append(Finding(f"{path}.output_depth", "16 bits are read of pictures of one channel alone", (hint,)))
+    if number == 1:
+        message = "it has no effect on a picture of one channel"
+        found += [Finding(name, message, warning=True) for name in _colorful(augmentation)]
+    return found
+
+
+def _colorful(cfg: Any) -> list[str]:
+    """Paths of the fields that vary hue or saturation."""
+    path = "augmentation_config"
+    if cfg.HasField("preprocessing"):
+        return [f"{path}.color_augmentation.{name}" for name in COLORS if getattr(cfg.color_augmentation, name)]
+    return [f"{path}.{name}" for name, still in (("hue", 0), ("saturation", 1)) if getattr(cfg, name) > still]
 
 
 def _check_data(cfg: Any) -> list[Finding]:
@@ -191,10 +197,6 @@ def _check_data(cfg: Any) -> list[Finding]:
     if has_validation and cfg.validation_fold:
         found.append(
             Finding(f"{path}.validation_fold", "it has no effect beside validation_data_sources", warning=True)
-        )
-    if cfg.is_monochrome:
-        found.append(
-            Finding(f"{path}.is_monochrome", "it has no effect", ("set output_image_channel: 1",), warning=True)
         )
     return found
 

@@ -5,7 +5,7 @@ the margin filled with the mean colour), bilinear. Training puts its random map 
 
 Sample and batch keys (a batch stacks them; objects are padded to the longest list, their labels with -1):
 
-image        uint8   [B, C, H, W]  BGR or grey
+image        uint8   [B, C, H, W]  BGR or grey; int32 0..65535 with an output_depth of 16
 boxes_yxhw   float32 [B, M, 4]     centre and size, shares of the network's input
 labels       int64   [B, M]
 matrix       float32 [B, 2, 3]     pixel of the stored picture -> pixel of the network's input
@@ -13,7 +13,7 @@ size_hw      int64   [B, 2]        of the stored picture
 truth        list of Truth         what evaluation compares with, in pixels of the stored picture
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tltpy.detection.augment import Color, jitter, recolor
+from tltpy.data.loader import Draw
+from tltpy.detection.augment import jitter
 from tltpy.detection.classes import map_classes
 from tltpy.detection.letterbox import letterbox_matrix, warp
 from tltpy.detection.records import DetectionRecord
@@ -29,6 +30,8 @@ from tltpy.geometry.boxes import transform_boxes
 from tltpy.tasks.yolo.settings import Settings
 
 LEAST_SHARE = 1e-3  # of the input size; narrower boxes are no objects
+CELL = 32  # pixels that the sides of the input are multiples of
+VARIED = (0.6, 1.5)  # of the configured size, when the input size is varied
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,14 @@ class Truth:
     difficult: np.ndarray  # bool [N]
 
 
-def sample(record: DetectionRecord, plan: Settings, rng: np.random.Generator | None) -> dict[str, Any]:
-    """Opens a record; varied at random when a generator is given. Keys: see above, without B."""
+def sample(record: DetectionRecord, plan: Settings, draw: Draw | None) -> dict[str, Any]:
+    """Opens a record; varied at random when a draw is given. Keys: see above, without B."""
     stored = record.image()
-    if plan.channels == 1:
+    if plan.channels == 1 and stored.shape[2] == 3:
         stored = cv2.cvtColor(stored, cv2.COLOR_BGR2GRAY)[..., None]
+    rng = draw.rng if draw else None
+    if draw and plan.size_period:
+        plan = replace(plan, input_hw=varied_size(plan, draw.shared(plan.size_period)))
     size_hw = (stored.shape[0], stored.shape[1])
     region = crop_region(size_hw, plan)
     matrix = base_matrix(_jittered(region, plan, rng), plan)
@@ -53,18 +59,29 @@ def sample(record: DetectionRecord, plan: Settings, rng: np.random.Generator | N
     left, top, right, bottom = (int(side) for side in region)
     # cut out, lest the margin show what the crop leaves out
     image = warp(stored[top:bottom, left:right], (matrix @ _move(left, top))[:2], plan.input_hw, plan.mean)
-    if rng is not None and plan.channels == 3 and not plan.color.still:
-        image = recolor(image, plan.color.draw(rng)) if isinstance(plan.color, Color) else plan.color.apply(image, rng)
+    if rng is not None and not plan.color.still:
+        image = plan.color.apply(image, rng)
     truth = labelled(record, plan, region)
     boxes_yxhw, kept = targets(truth, matrix[:2], plan, training=rng is not None)
     return {
-        "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+        "image": torch.from_numpy(_planes(image)),
         "boxes_yxhw": boxes_yxhw,
         "labels": torch.from_numpy(truth.labels[kept]),
         "matrix": torch.from_numpy(matrix[:2].astype(np.float32)),
         "size_hw": torch.tensor(size_hw),
         "truth": truth,
     }
+
+
+def varied_size(plan: Settings, rng: np.random.Generator) -> tuple[int, int]:
+    """An input size (height, width): each side a multiple of 32, on its own between 0.6 and 1.5 of the configured one.
+
+    The anchors are shares of the input and stretch with it.
+    """
+    cells = np.array(plan.input_hw) / CELL
+    low, high = np.maximum(np.round(VARIED[0] * cells), 1).astype(int), np.round(VARIED[1] * cells).astype(int)
+    height, width = (CELL * rng.integers(low, high, endpoint=True)).tolist()
+    return height, width
 
 
 def crop_region(size_hw: tuple[int, int], plan: Settings) -> tuple[float, float, float, float]:
@@ -132,6 +149,12 @@ def inputs(batch: dict[str, Any], plan: Settings) -> dict[str, Tensor]:
     image = batch["image"]
     mean = torch.tensor(plan.mean, device=image.device).view(1, -1, 1, 1)
     return {"Input": image.float().sub_(mean)}
+
+
+def _planes(image: np.ndarray) -> np.ndarray:
+    """[H, W, C] -> [C, H, W]; torch does little with 16 bits without a sign."""
+    planes = image.transpose(2, 0, 1)
+    return np.ascontiguousarray(planes if planes.dtype == np.uint8 else planes.astype(np.int32))
 
 
 def _move(x: float, y: float) -> np.ndarray:

@@ -4,14 +4,15 @@ air."""
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from tltpy.data import images
 from tltpy.data.cache import PixelCache, memory_bytes
-from tltpy.data.images import read as read_image
 from tltpy.detection import dataset, find
 from tltpy.detection.records import DetectionRecord, make_record
 from tltpy.tasks.yolo.settings import settings
@@ -22,11 +23,11 @@ RECENT = 2**28  # bytes
 class CachedRecords(Sequence[DetectionRecord]):
     """Records whose pixels stay in memory once they were opened, as far as the budget goes."""
 
-    def __init__(self, records: dataset.Dataset, budget_bytes: int, *, evict: bool = False) -> None:
+    def __init__(self, records: dataset.Dataset, budget_bytes: int, *, deep: bool, evict: bool = False) -> None:
         self.records = records
         self.warnings = records.warnings
-        self._budget = budget_bytes
-        self._cache = PixelCache(budget_bytes, read_image, evict=evict)
+        self._budget, self._deep = budget_bytes, deep
+        self._cache = PixelCache(budget_bytes, images.read_deep if deep else images.read, evict=evict)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -42,21 +43,22 @@ class CachedRecords(Sequence[DetectionRecord]):
 
     def __reduce__(self) -> Any:
         # a worker process starts with an empty cache of its own, and the workers share the budget
-        return CachedRecords, (self.records, self._budget // max((os.cpu_count() or 1) - 1, 1))
+        share = self._budget // max((os.cpu_count() or 1) - 1, 1)
+        return partial(CachedRecords, deep=self._deep), (self.records, share)
 
 
 def read(cfg: Any, source: str | Path) -> dataset.Dataset | CachedRecords:
     """ "training" or "validation" of the spec, else the images at a path."""
+    deep = settings(cfg).deep
     if source not in ("training", "validation"):
         found = find.find(Path(source))
+        pictures = dataset.Dataset(found, parts=[dataset.Part(str(source), 0, len(found), 1.0)])
         # drawn on soon after it went through the network
-        return CachedRecords(
-            dataset.Dataset(found, parts=[dataset.Part(str(source), 0, len(found), 1.0)]), RECENT, evict=True
-        )
+        return CachedRecords(pictures, RECENT, deep=deep, evict=True)
     records = dataset.read(cfg.dataset_config, str(source))
     if source == "validation":
-        return records
-    return CachedRecords(records, int(cfg.training_config.image_cache_share * memory_bytes()))
+        return CachedRecords(records, 0, deep=deep) if deep else records
+    return CachedRecords(records, int(cfg.training_config.image_cache_share * memory_bytes()), deep=deep)
 
 
 def example(cfg: Any, rng: np.random.Generator) -> DetectionRecord:
@@ -77,4 +79,6 @@ def example(cfg: Any, rng: np.random.Generator) -> DetectionRecord:
         cv2.rectangle(image, (x1, y1), (x2 - 1, y2 - 1), (40 + 60 * label % 200, 200 - 50 * label % 150, 230), -1)
     keys = {number: key for key, number in sorted(plan.class_ids.items(), reverse=True)}
     names = [keys[label] for label in labels.tolist()]
+    if plan.deep:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None].astype(np.uint16) * images.DEEPER
     return make_record(id="made/000000", size_hw=(height, width), class_names=names, boxes_xyxy=boxes, pixels=image)

@@ -7,7 +7,7 @@ from typing import Any
 from tltpy.detection.augment import Color, Hsv, Spatial
 from tltpy.detection.classes import class_ids, classes
 from tltpy.spec.yolo_pb2 import Experiment
-from tltpy.tasks.yolo import SCALES, parse_anchors
+from tltpy.tasks.yolo import SCALES, channels, parse_anchors
 from tltpy.tasks.yolo.decode import Anchors
 from tltpy.tasks.yolo.loss import Weights
 
@@ -32,6 +32,8 @@ class Settings:
     color: Color | Hsv
     jitter: float
     train_difficult: bool
+    deep: bool  # 16 bits a pixel, 0..65535
+    size_period: int  # steps of the training for which the input keeps a size; 0: always the configured one
 
     @property
     def channels(self) -> int:
@@ -51,11 +53,11 @@ def _settings(serialized: bytes) -> Settings:
     flat = not augmentation.HasField("preprocessing")
     width = augmentation.output_width if flat else pre.output_image_width
     height = augmentation.output_height if flat else pre.output_image_height
-    channels = (augmentation.output_channel or 3) if flat else pre.output_image_channel
+    deep = augmentation.output_depth == 16
     crop = (pre.crop_left, pre.crop_top, pre.crop_right, pre.crop_bottom)
     return Settings(
         input_hw=(height, width),
-        mean=_mean(augmentation.image_mean, channels),
+        mean=_mean(augmentation.image_mean, channels(cfg), deep),
         classes=tuple(classes(cfg.dataset_config)),
         class_ids=class_ids(cfg.dataset_config),
         anchors=_anchors(cfg.yolo_config, height, width),
@@ -72,13 +74,16 @@ def _settings(serialized: bytes) -> Settings:
         color=_hsv(augmentation) if flat else _color(augmentation.color_augmentation),
         jitter=augmentation.jitter if flat else 0.0,
         train_difficult=cfg.dataset_config.include_difficult_in_training,
+        deep=deep,
+        size_period=augmentation.randomize_input_shape_period,
     )
 
 
-def _mean(given: Any, channels: int) -> tuple[float, ...]:
+def _mean(given: Any, channels: int, deep: bool) -> tuple[float, ...]:
     if given:
         return tuple(given[key] for key in ("l" if channels == 1 else "bgr"))
-    return MEAN_GREY if channels == 1 else MEAN_BGR
+    grey = MEAN_GREY[0] * (256 if deep else 1)
+    return (grey,) if channels == 1 else MEAN_BGR
 
 
 def _anchors(network: Any, height: int, width: int) -> Anchors:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tltpy.data.images import to_bgr
+from tltpy.data.loader import Draw
 from tltpy.detection.draw import draw
 from tltpy.detection.records import DetectionRecord
 from tltpy.metrics.average_precision import AveragePrecision
@@ -26,8 +27,8 @@ def stem(cfg: Any) -> str:
     return f"yolo_{cfg.yolo_config.arch}{cfg.yolo_config.nlayers}"
 
 
-def sample(record: DetectionRecord, cfg: Any, rng: np.random.Generator | None) -> dict[str, Any]:
-    return data.sample(record, settings(cfg), rng)
+def sample(record: DetectionRecord, cfg: Any, draw: Draw | None) -> dict[str, Any]:
+    return data.sample(record, settings(cfg), draw)
 
 
 def build(cfg: Any) -> nn.Module:
@@ -144,6 +145,7 @@ def graphs(model: nn.Module, cfg: Any) -> list[Graph]:
             "name": "Input",
             "layout": "NCHW",
             "color": "grey" if plan.channels == 1 else "BGR",
+            "bits": 16 if plan.deep else 8,
             "mean": list(plan.mean),
             "scale": 1.0,
             "size_hw": list(plan.input_hw),
@@ -170,7 +172,7 @@ def present(record: DetectionRecord, prediction: Detections, cfg: Any, threshold
         for name, (x1, y1, x2, y2), score in rows
     )
     found = [{"class": name, "box_xyxy": box, "score": score} for name, box, score in rows]
-    picture = draw(record.image(), boxes, labels, scores, names)
+    picture = draw(to_bgr(record.image()), boxes, labels, scores, names)
     return Presentation({"id": record.id, "image": str(record.image_path), "objects": found}, picture, text)
 
 
