@@ -138,7 +138,7 @@ def test_the_bytes_do_not_depend_on_the_workers(
     convert.convert(open_source(config), config, tmp_path / "one" / "a")
     monkeypatch.setattr(convert, "CHUNK", 1)
     with ThreadPoolExecutor(3) as executor:
-        convert.convert(open_source(config), config, tmp_path / "many" / "a", executor=executor)
+        convert.convert(open_source(config), config, tmp_path / "many" / "a", workers=executor)
     assert contents(tmp_path / "one") == contents(tmp_path / "many")
 
 

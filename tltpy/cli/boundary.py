@@ -91,6 +91,22 @@ def log_options(command: F) -> F:
     return click.option("-q", "--quiet", is_flag=True, help="Only warnings, errors and the result.")(command)
 
 
+def workers_options(command: F) -> F:
+    """--workers and --cluster."""
+    command = click.option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Let the workers of a dask cluster do it, e.g. tcp://10.0.0.5:8786; they must see the same folders.",
+    )(command)
+    return click.option(
+        "--workers",
+        type=click.IntRange(min=0),
+        default=1,
+        show_default=True,
+        help="Processes that do the work. The result is the same, byte for byte.",
+    )(command)
+
+
 def overwrite_option(command: F) -> F:
     return click.option("--overwrite", is_flag=True, help="Replace results that exist.")(command)
 

@@ -26,7 +26,7 @@ PROGRAM = "tlt-dataset-convert"
     help="The fold that sample_modifier_config leaves alone.",
 )  # fmt: skip
 @click.option("-r", "--results_dir", "--results-dir", metavar="DIR", help="Folder for a status.json.")
-@click.option("--workers", type=click.IntRange(min=0), default=1, show_default=True, help="Processes that read.")
+@boundary.workers_options
 @click.option("--check", is_flag=True, help="Read everything, decode every image, list every finding; write nothing.")
 @click.option("--strict", is_flag=True, help="A finding is an error (exit code 4), and nothing is written.")
 @click.option("--gpu_index", "--gpu-index", metavar="N", hidden=True, help="Accepted for old scripts; no GPU is used.")
@@ -38,6 +38,7 @@ def command(
     validation_fold: int,
     results_dir: str | None,
     workers: int,
+    cluster: str | None,
     check: bool,
     strict: bool,
     gpu_index: str | None,
@@ -72,6 +73,7 @@ def command(
         validation_fold=validation_fold,
         results_dir=None if results_dir is None else Path(results_dir),
         workers=workers,
+        cluster=cluster,
         check=check,
         strict=strict,
         overwrite=overwrite,

@@ -6,12 +6,11 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from tltpy.data import tfrecord
 from tltpy.detection import modifiers, partition
@@ -23,7 +22,17 @@ from tltpy.errors import DataError, UsageError
 from tltpy.files import translated, write_text
 
 CHUNK = 64  # frames a worker takes at once
+P = TypeVar("P")
+R = TypeVar("R")
 _SHARD = re.compile(r"(-fold-\d{3}-of-\d{3})?(-shard-\d{5}-of-\d{5})?")
+
+
+class Workers(Protocol):
+    """Whoever does the pieces: a pool of processes, an executor."""
+
+    def map(self, function: Callable[[P], R], pieces: Iterable[P], /) -> Iterator[R]:
+        """The results in the order of the pieces."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,10 +44,10 @@ class Report:
     warn: Callable[[Sequence[Finding]], None] = lambda findings: None
 
 
-def check(source: Source, config: Any, *, executor: Executor | None = None, report: Report | None = None) -> Tally:
+def check(source: Source, config: Any, *, workers: Workers | None = None, report: Report | None = None) -> Tally:
     """Reads every label and decodes every picture; writes nothing."""
     tally = Tally(findings=list(source.findings))
-    for number, rows in _read(source, executor, report or Report(), decode=True):
+    for number, rows in _read(source, workers, report or Report(), decode=True):
         tally.open_partition(number, rows)
         for row in rows:
             tally.count(number, row)
@@ -52,7 +61,7 @@ def convert(
     prefix: Path,
     *,
     validation_fold: int = 0,
-    executor: Executor | None = None,
+    workers: Workers | None = None,
     strict: bool = False,
     overwrite: bool = False,
     report: Report | None = None,
@@ -66,7 +75,7 @@ def convert(
     old = refuse_existing(prefix, overwrite)
     tally = Tally(findings=list(source.findings))
     with _staged(prefix.parent) as folder:
-        for number, rows in _read(source, executor, report, decode=False):
+        for number, rows in _read(source, workers, report, decode=False):
             modifier = config.sample_modifier_config if number != validation_fold else None
             _write_partition(source, modifier, number, rows, folder / prefix.name, tally, report)
         tally.finish(config)
@@ -104,12 +113,12 @@ def warning_path(prefix: Path) -> Path:
 
 
 def _read(
-    source: Source, executor: Executor | None, report: Report, *, decode: bool
+    source: Source, workers: Workers | None, report: Report, *, decode: bool
 ) -> Iterator[tuple[int, list[Row]]]:
     """(partition, its frames in the order they are written) of every partition that is not empty."""
     for number, frames in enumerate(partition.shuffle(source.partitions)):
         rows: list[Row] = []
-        for chunk in _mapped(executor, partial(_read_chunk, source.read_labels, decode), frames):
+        for chunk in _mapped(workers, partial(_read_chunk, source.read_labels, decode), frames):
             rows.extend(chunk)
             report.progress(len(chunk))
         if rows:
@@ -117,10 +126,10 @@ def _read(
 
 
 def _mapped(
-    executor: Executor | None, function: Callable[[Sequence[Frame]], list[Row]], frames: Sequence[Frame]
+    workers: Workers | None, function: Callable[[Sequence[Frame]], list[Row]], frames: Sequence[Frame]
 ) -> Iterable[list[Row]]:
     chunks = [frames[start : start + CHUNK] for start in range(0, len(frames), CHUNK)]
-    return map(function, chunks) if executor is None else executor.map(function, chunks)
+    return map(function, chunks) if workers is None else workers.map(function, chunks)
 
 
 def _read_chunk(read_labels: ReadLabels, decode: bool, frames: Sequence[Frame]) -> list[Row]:

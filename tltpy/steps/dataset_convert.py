@@ -1,28 +1,21 @@
 """dataset_convert: a detection data set in its original layout -> TFRecord shards, or a report of its faults."""
 
-import multiprocessing
-import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import cv2
 
 from tltpy.detection import convert
 from tltpy.detection.findings import Finding, count_kinds
 from tltpy.detection.frames import Source
 from tltpy.detection.sources import open_source
 from tltpy.detection.tally import Tally, object_lines
-from tltpy.errors import DataError
 from tltpy.log import Log
 from tltpy.spec import limits
 from tltpy.spec.detection_pb2 import DatasetExportConfig
 from tltpy.spec.load import Spec
+from tltpy.steps import pool
 
 SHOWN = 10
 """Findings of one kind that are told one by one; --check and -v tell all."""
@@ -37,6 +30,7 @@ class Request:
     validation_fold: int = 0
     results_dir: Path | None = None
     workers: int = 1
+    cluster: str | None = None  # address of a dask scheduler: its workers read instead
     check: bool = False
     strict: bool = False
     overwrite: bool = False
@@ -61,9 +55,9 @@ def run(request: Request, log: Log) -> dict[str, Any]:
     source = open_source(config)
     _say_images(source, log)
     total = sum(map(len, source.partitions))
-    with _workers(request.workers) as executor, log.progress("reading", total) as progress:
+    with pool.workers(request.workers, request.cluster, log.warn) as workers, log.progress("reading", total) as progress:
         report = convert.Report(progress=progress.advance, say=log.info, warn=lambda findings: _warn(findings, log))
-        tally = _tally(request, source, executor, report)
+        tally = _tally(request, source, workers, report)
     if not request.check:
         _say_summary(tally, log)
     result = _result(tally, request.check)
@@ -108,42 +102,20 @@ def _coco_contradictions(config: DatasetExportConfig) -> list[limits.Finding]:
     ]
 
 
-def _tally(request: Request, source: Source, executor: Executor | None, report: convert.Report) -> Tally:
+def _tally(request: Request, source: Source, workers: pool.Pool | None, report: convert.Report) -> Tally:
     config = request.spec.message
-    try:
-        if request.check or request.prefix is None:
-            return convert.check(source, config, executor=executor, report=report)
-        return convert.convert(
-            source,
-            config,
-            request.prefix,
-            validation_fold=request.validation_fold,
-            executor=executor,
-            strict=request.strict,
-            overwrite=request.overwrite,
-            report=report,
-        )
-    except BrokenProcessPool as error:
-        raise DataError("a worker process died", "the memory may be full: use fewer --workers") from error
-
-
-@contextmanager
-def _workers(count: int) -> Iterator[Executor | None]:
-    """A pool of processes; None for one worker, which is this process."""
-    if count <= 1:
-        yield None
-        return
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_start_worker)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Ctrl-C is the business of the parent, which ends the workers; and one worker is one thread."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
+    if request.check or request.prefix is None:
+        return convert.check(source, config, workers=workers, report=report)
+    return convert.convert(
+        source,
+        config,
+        request.prefix,
+        validation_fold=request.validation_fold,
+        workers=workers,
+        strict=request.strict,
+        overwrite=request.overwrite,
+        report=report,
+    )
 
 
 def _say_images(source: Source, log: Log) -> None:
