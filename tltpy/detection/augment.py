@@ -1,6 +1,6 @@
-"""Random augmentation of a picture and its boxes while training: one affine map and one colour map a picture.
+"""Maps of place and colour, and how training draws them at random: one affine map and one colour map a picture.
 
-Two published forms draw their numbers differently (facts of the originals): TLT 2.0 (Spatial, Color) and TLT 3 (Jitter,
+tlt-augment puts the same matrices together (offline.py). Of training, two published forms draw their numbers differently (facts of the originals): TLT 2.0 (Spatial, Color) and TLT 3 (Jitter,
 Hsv). Both end in one cv2.warpAffine from the stored picture to the network's input and one pass over its colours.
 Matrices map pixel centres, column vectors: (x', y', 1) = M (x, y, 1).
 """
@@ -48,7 +48,7 @@ class Spatial:
         matrix = np.array([[ratio, 0, _centred(ratio, left)], [0, ratio, _centred(ratio, top)], [0, 0, 1]]) @ matrix
         limits = np.array([self.translate_x, self.translate_y]).astype(int)
         shift = rng.integers(-limits, limits, endpoint=True)
-        return np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1.0]]) @ matrix
+        return translation(float(shift[0]), float(shift[1])) @ matrix
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,8 @@ class Color:
         saturation = 1.0 + rng.uniform(-self.saturation, self.saturation)
         contrast = _truncated_normal(rng, self.contrast / 2, 1)[0]
         brightness = _truncated_normal(rng, self.brightness, 3)
-        matrix = np.zeros((3, 4))
-        matrix[:, :3] = (1.0 + contrast) * hue_saturation(hue, saturation)
         center = self.contrast_center / 255 if self.contrast_center > 1 else self.contrast_center
-        matrix[:, 3] = 255.0 * (brightness - contrast * center)
-        return matrix
+        return color_matrix(hue, saturation, contrast, 255.0 * center, 255.0 * brightness)
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """[H, W, 3] BGR or [H, W, 1] grey, uint8 or uint16 -> the same, new colours. Grey has no hue and no saturation,
@@ -140,6 +137,33 @@ def rotation(angle_rad: float, size_hw: tuple[int, int]) -> Matrix:
     return np.array(
         [[cosine, -sine, cx - cosine * cx + sine * cy], [sine, cosine, cy - sine * cx - cosine * cy], [0, 0, 1]]
     )
+
+
+def shear(ratio_x: float, ratio_y: float, size_hw: tuple[int, int]) -> Matrix:
+    """The centre stays; a pixel moves by ratio_x to the right for each pixel it lies below it, by ratio_y down for each
+    pixel to the right of it."""
+    cy, cx = (size_hw[0] - 1) / 2, (size_hw[1] - 1) / 2
+    return np.array([[1, ratio_x, -ratio_x * cy], [ratio_y, 1, -ratio_y * cx], [0, 0, 1]])
+
+
+def translation(x: float, y: float) -> Matrix:
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
+
+
+def resize(size_hw: tuple[int, int], output_hw: tuple[int, int]) -> Matrix:
+    """Edges go to edges; each axis has its own scale."""
+    sy, sx = output_hw[0] / size_hw[0], output_hw[1] / size_hw[1]
+    return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
+
+
+def color_matrix(
+    hue_rad: float, saturation: float, contrast: float, center: float, brightness: float | np.ndarray
+) -> np.ndarray:
+    """[3, 4] for (r, g, b, 1), pixels 0..255: hue and saturation, then contrast about a centre, then brightness."""
+    matrix = np.empty((3, 4))
+    matrix[:, :3] = (1.0 + contrast) * hue_saturation(hue_rad, saturation)
+    matrix[:, 3] = brightness - contrast * center
+    return matrix
 
 
 def hue_saturation(hue_rad: float, saturation: float) -> np.ndarray:

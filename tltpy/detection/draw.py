@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 
 Colour = tuple[int, int, int]
 
@@ -71,8 +70,8 @@ class _Caption:
 
 
 def _array(values: Any) -> np.ndarray:
-    array: np.ndarray = torch.as_tensor(values).detach().to("cpu", torch.float64).numpy()
-    return array
+    """Of an array, or of a tensor: torch itself is not needed."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, np.float64)
 
 
 def _line_width(size_hw: tuple[int, ...]) -> int:

@@ -89,10 +89,10 @@ def read_frame(read_labels: ReadLabels, frame: Frame, *, decode: bool) -> Readin
     labels = read_labels(frame, size_hw)
     if labels.missing:
         return Reading(None, findings=tuple(labels.findings))
-    return _checked(frame, labels, size_hw)
+    return checked(frame, labels, size_hw)
 
 
-def _checked(frame: Frame, labels: Labels, size_hw: tuple[int, int]) -> Reading:
+def checked(frame: Frame, labels: Labels, size_hw: tuple[int, int]) -> Reading:
     """Drops rows that are no boxes; reports them and the boxes that leave the picture."""
     table = np.array(labels.rows, np.float64).reshape(-1, len(COLUMNS))  # [N, 14]
     x1, y1, x2, y2 = table[:, BOX].T

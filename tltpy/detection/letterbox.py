@@ -2,17 +2,17 @@
 
 A matrix [2, 3] maps the pixel (x, y) of the source to that of the picture, the centre of the first pixel being (0, 0);
 boxes are moved by the same matrix, so that pixels and boxes never part. The offline and online augmentations put their
-own matrix through the same `warp`.
+own matrix through the same warp.
 """
 
 import math
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from tltpy.detection.warp import warp
 from tltpy.geometry.boxes import transform_boxes
 
 
@@ -46,34 +46,3 @@ def inverse(matrix: np.ndarray) -> np.ndarray:
 def to_image(boxes_xyxy: Tensor, matrix: np.ndarray | Tensor) -> Tensor:
     """Boxes [N, 4] in pixels of the picture -> pixels of the image that `matrix` led away from."""
     return transform_boxes(boxes_xyxy, torch.from_numpy(inverse(np.asarray(matrix))))
-
-
-def warp(image: np.ndarray, matrix: np.ndarray, output_hw: tuple[int, int], border: Sequence[float]) -> np.ndarray:
-    """The picture [h, w, C] that an affine map [2, 3] (image pixel -> picture pixel) makes of an image [H, W, C].
-
-    Bilinear. A map that shrinks by 1.5 or more would skip pixels: there the image is first averaged over as many pixels
-    as fall on one of the picture (a box blur: half the time of an area resize, and as close to the true averages).
-    `border`: what lies outside the image, one value a channel.
-    """
-    blurred, matrix = _average(image, matrix.astype(np.float64))
-    height, width = output_hw
-    picture = cv2.warpAffine(
-        blurred,
-        matrix,
-        (width, height),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=tuple(border),
-    )
-    return picture.reshape(height, width, -1)  # cv2 drops a single channel
-
-
-def _average(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The image averaged over the pixels that `matrix` merges, and the matrix from the averages to the picture."""
-    step_xy = np.hypot(matrix[0, :2], matrix[1, :2])  # how far the picture moves for one image pixel along x, along y
-    window_xy = np.clip(np.round(1 / np.maximum(step_xy, 1e-6)), 1, (image.shape[1], image.shape[0])).astype(int)
-    if window_xy.max() == 1:
-        return image, matrix
-    blurred = cv2.blur(image, (int(window_xy[0]), int(window_xy[1])))
-    offset_xy = (window_xy - 1) / 2 - window_xy // 2  # middle of the window, seen from the pixel that holds its mean
-    return blurred, np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ offset_xy])

@@ -89,6 +89,12 @@ def record_from_table(
     )
 
 
+def table_from_record(record: DetectionRecord) -> np.ndarray:
+    """float64 [N, 14] with the columns of COLUMNS: the other way."""
+    columns = (record.truncation, record.occlusion, record.observation_angle, *record.boxes_xyxy.T)
+    return np.stack([*columns, *record.dims_hwl.T, *record.location_xyz.T, record.rotation_y], axis=1, dtype=np.float64)
+
+
 def select(record: DetectionRecord, kept: np.ndarray) -> DetectionRecord:
     """The record with only the boxes of the bool mask [N]."""
     if kept.all():

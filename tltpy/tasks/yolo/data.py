@@ -24,8 +24,9 @@ from torch import Tensor
 from tltpy.data.loader import Draw
 from tltpy.detection.augment import jitter
 from tltpy.detection.classes import map_classes
-from tltpy.detection.letterbox import letterbox_matrix, warp
+from tltpy.detection.letterbox import letterbox_matrix
 from tltpy.detection.records import DetectionRecord
+from tltpy.detection.warp import warp
 from tltpy.geometry.boxes import transform_boxes
 from tltpy.tasks.yolo.settings import Settings
 
