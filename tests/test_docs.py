@@ -12,8 +12,10 @@ import pytest
 
 import tltpy
 from tltpy import tasks
+from tltpy.spec.augment_pb2 import AugmentConfig
 from tltpy.spec.detection_pb2 import DatasetExportConfig
 from tltpy.spec.load import load as spec_load
+from tltpy.steps import augment
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -86,7 +88,7 @@ def test_there_are_specs() -> None:
     names = {path.relative_to(ROOT / "specs").as_posix() for path in SPECS}
     yolo = ("tiny", "kitti_resnet18", "kitti_darknet53", "bccd_resnet18")
     twins = {f"yolo/{name}{twin}.txt" for name in yolo for twin in ("", "_retrain")}
-    assert names >= {"kitti_tfrecords.txt", "voc_tfrecords.txt", *twins}
+    assert names >= {"kitti_tfrecords.txt", "voc_tfrecords.txt", "augment/kitti_rotate.txt", *twins}
 
 
 def options(command: click.Command) -> list[click.Option]:
@@ -123,9 +125,13 @@ def wrong(words: list[str], commands: dict[str, click.Command]) -> Iterator[str]
 
 
 def load_and_check(path: Path) -> None:
-    """A spec in a task's folder is an experiment of that task; one that lies outside is a conversion."""
+    """A spec in a task's folder is an experiment of that task, one in augment/ is for tlt-augment; the others are
+    conversions."""
     *task, _ = path.relative_to(ROOT / "specs").parts
-    if task:
+    if task == ["augment"]:
+        spec = spec_load(path, AugmentConfig)
+        warnings = [*spec.warnings, *spec.refuse(augment.contradictions(spec.message))]
+    elif task:
         loaded = spec_load(path, tasks.message(task[0]))
         warnings = [*loaded.warnings, *loaded.refuse(tasks.check(task[0], loaded.message))]
     else:

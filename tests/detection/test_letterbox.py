@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tltpy.detection import letterbox as box
+from tltpy.detection.warp import warp
 from tltpy.geometry.boxes import transform_boxes
 
 BORDER = (104.0, 117.0, 124.0)
@@ -95,3 +96,15 @@ def test_single_channel_and_sixteen_bits_are_kept() -> None:
         picture, _ = box.letterbox(image, output_hw, (30000.0,))
         assert picture.shape == (*output_hw, 1) and picture.dtype == np.uint16
         assert picture[0, 0, 0] == 30000
+
+
+@pytest.mark.parametrize("window_wh", [(1, 2), (2, 1), (2, 2), (3, 2), (4, 4)])
+def test_white_stays_white_where_pixels_are_averaged(window_wh: tuple[int, int]) -> None:
+    """Whatever OpenCV makes of it."""
+    image = np.random.default_rng(3).integers(0, 256, (60, 97, 3), np.uint8)
+    image[20:40] = 255
+    matrix = np.array([[1 / window_wh[0], 0, 0], [0, 1 / window_wh[1], 0]])
+    output_hw = (60 // window_wh[1], 97 // window_wh[0])
+    picture = warp(image, matrix, output_hw, (0, 0, 0))
+    exact = warp(image.astype(np.float32), matrix, output_hw, (0, 0, 0))
+    assert np.abs(picture - exact).max() <= 2

@@ -1,8 +1,9 @@
 """Maps of place and colour, and how training draws them at random: one affine map and one colour map a picture.
 
-tlt-augment puts the same matrices together (offline.py). Of training, two published forms draw their numbers differently (facts of the originals): TLT 2.0 (Spatial, Color) and TLT 3 (Jitter,
-Hsv). Both end in one cv2.warpAffine from the stored picture to the network's input and one pass over its colours.
-Matrices map pixel centres, column vectors: (x', y', 1) = M (x, y, 1).
+tlt-augment puts the same matrices together (offline.py). Of training, two published forms draw their numbers
+differently (facts of the originals): TLT 2.0 (Spatial, Color) and TLT 3 (Jitter, Hsv). Both end in one cv2.warpAffine
+from the stored picture to the network's input and one pass over its colours. Matrices map pixel centres, column
+vectors: (x', y', 1) = M (x, y, 1).
 """
 
 import math

@@ -17,7 +17,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, output_hw: tuple[int, int], bord
     `border`: what lies outside the image, one value a channel.
     """
     window_wh, matrix = averaging(matrix.astype(np.float64), (image.shape[0], image.shape[1]))
-    blurred = image if max(window_wh) == 1 else cv2.blur(image, window_wh)
+    blurred = image if max(window_wh) == 1 else _average(image, window_wh)
     height, width = output_hw
     picture = cv2.warpAffine(
         blurred,
@@ -40,3 +40,11 @@ def averaging(matrix: np.ndarray, size_hw: tuple[int, int]) -> tuple[tuple[int, 
     offset_xy = (window_xy - 1) / 2 - window_xy // 2  # middle of the window, seen from the pixel that holds its mean
     shifted = np.column_stack([matrix[:2, :2], matrix[:2, 2] + matrix[:2, :2] @ offset_xy])
     return (int(window_xy[0]), int(window_xy[1])), shifted
+
+
+def _average(image: np.ndarray, window_wh: tuple[int, int]) -> np.ndarray:
+    """Means over windows. OpenCV 5.0's blur rounds the mean of two whites up, to black: two are for another filter."""
+    width, height = window_wh
+    if width * height == 2:
+        return np.asarray(cv2.filter2D(image, -1, np.full((height, width), 0.5)))
+    return np.asarray(cv2.blur(image, window_wh))

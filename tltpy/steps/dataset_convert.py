@@ -55,7 +55,10 @@ def run(request: Request, log: Log) -> dict[str, Any]:
     source = open_source(config)
     _say_images(source, log)
     total = sum(map(len, source.partitions))
-    with pool.workers(request.workers, request.cluster, log.warn) as workers, log.progress("reading", total) as progress:
+    with (
+        pool.workers(request.workers, request.cluster, log.warn) as workers,
+        log.progress("reading", total) as progress,
+    ):
         report = convert.Report(progress=progress.advance, say=log.info, warn=lambda findings: _warn(findings, log))
         tally = _tally(request, source, workers, report)
     if not request.check:

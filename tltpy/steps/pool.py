@@ -7,6 +7,7 @@ A piece whose worker dies is done again, so doing one twice must do no harm. Ctr
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -147,7 +148,7 @@ def _follow() -> None:
 
 @contextmanager
 def _dask(address: str) -> Iterator[tuple[Executor, int]]:
-    """The executor of a dask cluster, and how many pieces it does at a time; dask itself hands lost pieces out again."""
+    """A dask cluster's executor, and how many pieces it does at a time. What is lost dask itself hands out again."""
     try:
         from distributed import Client
         from distributed.scheduler import KilledWorker
@@ -159,8 +160,8 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
     try:
         yield executor, _greet(client, address)
     except KilledWorker as error:
-        hint = "their logs say why; the memory may be full"
-        raise DataError(f"{address}: the workers that got a piece of the work died, one after the other", hint) from error
+        text = f"{address}: the workers that got a piece of the work died, one after the other"
+        raise DataError(text, "their logs say why; the memory may be full") from error
     finally:
         with suppress(Exception):  # whatever the scheduler says now, the work is done, or an error is on its way
             executor.shutdown(wait=False)
@@ -168,9 +169,13 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
 
 
 def _connected(client: Any, address: str) -> Any:
+    from distributed.comm import get_address_host_port
+
     try:
+        host, port = get_address_host_port(address)
+        socket.create_connection((host, port), CONNECT_S).close()  # the client would try it for long, and noisily
         return client(address, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, TimeoutError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError) as error:
         text = " ".join(str(error).split()) or "no answer"
         hint = "the address is the one that `dask scheduler` prints, e.g. tcp://10.0.0.5:8786"
         raise BackendError(f"{address}: no dask scheduler can be reached: {text}", hint) from error
