@@ -63,6 +63,12 @@ def cli() -> Cli:
     return run_executable
 
 
+@pytest.fixture(scope="session")
+def argv() -> Callable[[str], list[str]]:
+    """argv("tlt-train") is the beginning of the command line that runs an executable of this checkout."""
+    return command_of
+
+
 def run_executable(
     executable: str,
     *args: object,

@@ -13,7 +13,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import command_of
 
 Cli = Callable[..., Any]
 ROW = "Car 0.00 1 -1.57 10.00 6.00 30.50 20.00 1.50 1.60 3.90 1.00 1.70 20.00 -1.56\n"
@@ -86,14 +85,13 @@ def reader_of(pipe: Path) -> int | None:
 
 
 def run_and_kill(data: Path, *command: object) -> str:
-    """Runs an executable whose workers get stuck at one label; kills the one that is; what the executable said."""
+    """Runs a command whose workers get stuck at one label; kills the one that is; what the command said."""
     label = data / f"label_2/{HELD}.txt"
     label.unlink()
     os.mkfifo(label)
     process = subprocess.Popen(
-        [*command_of(str(command[0])), *map(str, command[1:])],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     hold = os.open(label, os.O_RDWR)  # the reader is not turned away, and reads nothing
     try:
         victim = wait_for(lambda: reader_of(label), "worker at the label")
@@ -129,12 +127,18 @@ def augmentation(data: Path, tmp_path: Path) -> list[object]:
 @pytest.mark.parametrize("executable", [conversion, augmentation])
 @pytest.mark.parametrize("where", ["cluster", "workers"])
 def test_a_worker_is_killed_in_the_middle(
-    cluster: str, here: Cli, data: Path, tmp_path: Path, where: str, executable: Callable[..., list[object]]
+    cluster: str,
+    here: Cli,
+    argv: Callable[[str], list[str]],
+    data: Path,
+    tmp_path: Path,
+    where: str,
+    executable: Callable[..., list[object]],
 ) -> None:
-    command = executable(data, tmp_path)
-    here(*command, tmp_path / "alone/a", check=0)
+    name, *arguments = executable(data, tmp_path)
+    here(name, *arguments, tmp_path / "alone/a", check=0)
     with_whom = ["--cluster", cluster] if where == "cluster" else ["--workers", 2]
-    said = run_and_kill(data, *command, tmp_path / "many/a", *with_whom)
+    said = run_and_kill(data, *argv(str(name)), *arguments, tmp_path / "many/a", *with_whom)
     assert ("worker process died" in said) == (where == "workers")
     assert contents(tmp_path / "many") == contents(tmp_path / "alone")
     assert len(contents(tmp_path / "alone")) == (6 if executable is conversion else 2 * COUNT)

@@ -169,7 +169,7 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
 
 
 def _connected(client: Any, address: str) -> Any:
-    from distributed.comm import get_address_host_port
+    from distributed.comm.addressing import get_address_host_port
 
     try:
         host, port = get_address_host_port(address)

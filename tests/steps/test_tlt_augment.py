@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import command_of
 
 from tltpy.data import images
 
@@ -187,12 +186,14 @@ def test_what_is_missing_is_named(here: Cli, data: Path, spec: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_leaves_nothing(data: Path, spec: Path, tmp_path: Path, number: int, code: int) -> None:
+def test_ctrl_c_leaves_nothing(
+    argv: Callable[[str], list[str]], data: Path, spec: Path, tmp_path: Path, number: int, code: int
+) -> None:
     """The run waits for the text of a label that is a pipe."""
     pipe = data / "labels/000003.txt"
     os.mkfifo(pipe)
     arguments = ["-a", str(spec), "-d", str(data), "-o", str(tmp_path / "out")]
-    process = subprocess.Popen([*command_of(NAME), *arguments], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*argv(NAME), *arguments], stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 60
     while not list(tmp_path.glob(".out.*.part/images/000003.png")) and time.monotonic() < end:
         time.sleep(0.02)
