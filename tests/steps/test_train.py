@@ -108,6 +108,32 @@ def test_resume_is_exact_also_in_the_middle_of_an_epoch(
     assert (tmp_path / "whole/training_log.csv").read_text() == (tmp_path / "parts/training_log.csv").read_text()
 
 
+def test_resume_model_path_goes_on_after_its_epoch(
+    write_spec: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(write_spec(epochs=2), tmp_path / "whole")
+    weights = tmp_path / "whole/weights"
+    (weights / "yolo_resnet10_epoch_001.tlt").rename(weights / "renamed.tlt")  # TLT took the epoch from the name
+    spec = write_spec("numbered.txt", epochs=2, training=f'resume_model_path: "{weights}/renamed.tlt"')
+    run(spec, tmp_path / "numbered")
+    assert [row["epoch"] for row in rows_of(tmp_path / "numbered")] == ["1"]
+    assert rows_of(tmp_path / "numbered")[0]["lr"] == rows_of(tmp_path / "whole")[1]["lr"]
+    assert sorted(path.name for path in (tmp_path / "numbered/weights").iterdir())[1] == "yolo_resnet10_epoch_002.tlt"
+    # the state of a whole run: bit for bit
+    epoch = train.Training._epoch
+    monkeypatch.setattr(train.Training, "_epoch", lambda self: _raise() if self.trainee.position.epoch else epoch(self))
+    with pytest.raises(KeyboardInterrupt):
+        run(write_spec("half.txt", epochs=2), tmp_path / "half")
+    monkeypatch.undo()
+    last = tmp_path / "half/weights/yolo_resnet10_last.tlt"
+    run(write_spec("last.txt", epochs=2, training=f'resume_model_path: "{last}"'), tmp_path / "last")
+    assert_same_bits(tmp_path / "whole", tmp_path / "last")
+
+
+def _raise() -> Any:
+    raise KeyboardInterrupt
+
+
 def test_sigterm_leaves_a_checkpoint_and_exits_143(write_spec: Callable[..., Path], tmp_path: Path) -> None:
     spec, out = write_spec(epochs=200, period=200), tmp_path / "out"
     command = [sys.executable, "-m", "tltpy.cli.train", "yolo", "-e", str(spec), "-r", str(out), "-k", KEY]

@@ -56,6 +56,14 @@ def initial_weights(network: nn.Module, request: "TrainRequest", task: Task, log
     return file
 
 
+def epochs_behind(request: "TrainRequest", file: artifact.ModelFile | None) -> int:
+    """Epochs of this training that are in a file which the spec names as resume_model_path; 0 for any other file."""
+    field = request.cfg.training_config.WhichOneof("load_model")
+    if file is None or request.model or field != "resume_model_path":
+        return 0
+    return int(file.metadata.get("epoch", 0))
+
+
 def _with_narrow_inputs(
     shapes: dict[str, tuple[int, ...]], tensors: Mapping[str, Tensor]
 ) -> dict[str, tuple[int, ...]]:

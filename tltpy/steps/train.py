@@ -21,7 +21,7 @@ from tltpy.optim.averaging import Average
 from tltpy.steps import checkpoint, evaluation, models, processes, recipe
 from tltpy.steps.checkpoint import Position, Trainee
 from tltpy.steps.history import Events, History, flat
-from tltpy.steps.initial import initial_weights
+from tltpy.steps.initial import epochs_behind, initial_weights
 from tltpy.steps.processes import Group
 from tltpy.steps.signals import Signals
 from tltpy.tasks.contract import Records, Task
@@ -310,13 +310,17 @@ class Training:
         half = self.request.use_amp and recipe.amp_dtype(self.config, self.group.device) == torch.float16
         scaler = torch.amp.GradScaler(self.group.device.type, enabled=half)
         average = Average(self.network) if self.config.model_ema else None
-        trainee = Trainee(self.network, optimizer, scaler, average, Position(epoch=self.request.initial_epoch - 1))
-        if self.request.resume:
+        behind = epochs_behind(self.request, self.parent)
+        start = Position(epoch=self.request.initial_epoch - 1 or behind)
+        trainee = Trainee(self.network, optimizer, scaler, average, start)
+        if self.request.resume or (behind and "training" in self._inherited()):
             assert self.parent is not None
             self._refuse_other_run(self.parent)
             checkpoint.load(self.parent, trainee)
             position = trainee.position
             self.log.info(f"going on after epoch {position.epoch}, step {position.step}")
+        elif behind:
+            self.log.warn(f"going on after epoch {start.epoch}; the optimizer starts anew", "..._last.tlt has its state")
         return trainee
 
     def _run_facts(self) -> dict[str, int]:
