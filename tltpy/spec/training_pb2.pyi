@@ -169,8 +169,18 @@ class VisualizerConfig(_message.Message):
     clearml_config: ClearMLConfig
     def __init__(self, enabled: bool = ..., num_images: _Optional[int] = ..., weight_histograms: bool = ..., wandb_config: _Optional[_Union[WandBConfig, _Mapping]] = ..., clearml_config: _Optional[_Union[ClearMLConfig, _Mapping]] = ...) -> None: ...
 
+class EarlyStopping(_message.Message):
+    __slots__ = ("monitor", "min_delta", "patience")
+    MONITOR_FIELD_NUMBER: _ClassVar[int]
+    MIN_DELTA_FIELD_NUMBER: _ClassVar[int]
+    PATIENCE_FIELD_NUMBER: _ClassVar[int]
+    monitor: str
+    min_delta: float
+    patience: int
+    def __init__(self, monitor: _Optional[str] = ..., min_delta: _Optional[float] = ..., patience: _Optional[int] = ...) -> None: ...
+
 class TrainingConfig(_message.Message):
-    __slots__ = ("batch_size_per_gpu", "num_epochs", "learning_rate", "regularizer", "optimizer", "cost_scaling", "checkpoint_interval", "enable_qat", "resume_model_path", "pretrain_model_path", "pruned_model_path", "max_queue_size", "n_workers", "use_multiprocessing", "visualizer", "model_ema", "gradient_clip_norm", "image_cache_share", "amp_dtype")
+    __slots__ = ("batch_size_per_gpu", "num_epochs", "learning_rate", "regularizer", "optimizer", "cost_scaling", "checkpoint_interval", "enable_qat", "resume_model_path", "pretrain_model_path", "pruned_model_path", "max_queue_size", "n_workers", "use_multiprocessing", "visualizer", "early_stopping", "model_ema", "gradient_clip_norm", "image_cache_share", "amp_dtype")
     BATCH_SIZE_PER_GPU_FIELD_NUMBER: _ClassVar[int]
     NUM_EPOCHS_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
@@ -186,6 +196,7 @@ class TrainingConfig(_message.Message):
     N_WORKERS_FIELD_NUMBER: _ClassVar[int]
     USE_MULTIPROCESSING_FIELD_NUMBER: _ClassVar[int]
     VISUALIZER_FIELD_NUMBER: _ClassVar[int]
+    EARLY_STOPPING_FIELD_NUMBER: _ClassVar[int]
     MODEL_EMA_FIELD_NUMBER: _ClassVar[int]
     GRADIENT_CLIP_NORM_FIELD_NUMBER: _ClassVar[int]
     IMAGE_CACHE_SHARE_FIELD_NUMBER: _ClassVar[int]
@@ -205,8 +216,9 @@ class TrainingConfig(_message.Message):
     n_workers: int
     use_multiprocessing: bool
     visualizer: VisualizerConfig
+    early_stopping: EarlyStopping
     model_ema: bool
     gradient_clip_norm: float
     image_cache_share: float
     amp_dtype: str
-    def __init__(self, batch_size_per_gpu: _Optional[int] = ..., num_epochs: _Optional[int] = ..., learning_rate: _Optional[_Union[LearningRateConfig, _Mapping]] = ..., regularizer: _Optional[_Union[RegularizerConfig, _Mapping]] = ..., optimizer: _Optional[_Union[OptimizerConfig, _Mapping]] = ..., cost_scaling: _Optional[_Union[CostScalingConfig, _Mapping]] = ..., checkpoint_interval: _Optional[int] = ..., enable_qat: bool = ..., resume_model_path: _Optional[str] = ..., pretrain_model_path: _Optional[str] = ..., pruned_model_path: _Optional[str] = ..., max_queue_size: _Optional[int] = ..., n_workers: _Optional[int] = ..., use_multiprocessing: bool = ..., visualizer: _Optional[_Union[VisualizerConfig, _Mapping]] = ..., model_ema: bool = ..., gradient_clip_norm: _Optional[float] = ..., image_cache_share: _Optional[float] = ..., amp_dtype: _Optional[str] = ...) -> None: ...
+    def __init__(self, batch_size_per_gpu: _Optional[int] = ..., num_epochs: _Optional[int] = ..., learning_rate: _Optional[_Union[LearningRateConfig, _Mapping]] = ..., regularizer: _Optional[_Union[RegularizerConfig, _Mapping]] = ..., optimizer: _Optional[_Union[OptimizerConfig, _Mapping]] = ..., cost_scaling: _Optional[_Union[CostScalingConfig, _Mapping]] = ..., checkpoint_interval: _Optional[int] = ..., enable_qat: bool = ..., resume_model_path: _Optional[str] = ..., pretrain_model_path: _Optional[str] = ..., pruned_model_path: _Optional[str] = ..., max_queue_size: _Optional[int] = ..., n_workers: _Optional[int] = ..., use_multiprocessing: bool = ..., visualizer: _Optional[_Union[VisualizerConfig, _Mapping]] = ..., early_stopping: _Optional[_Union[EarlyStopping, _Mapping]] = ..., model_ema: bool = ..., gradient_clip_norm: _Optional[float] = ..., image_cache_share: _Optional[float] = ..., amp_dtype: _Optional[str] = ...) -> None: ...
