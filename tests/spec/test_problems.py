@@ -1,6 +1,7 @@
 """What is refused, and in which words: the exact lines a user reads."""
 
 import pytest
+from google.protobuf import text_format
 
 from tltpy.errors import SpecError
 from tltpy.spec import detection_pb2, yolo_pb2
@@ -75,15 +76,6 @@ CASES = [
      's.txt:1:14: "top_k" must be a whole number, not a section'),
     ("nms_config { top_k: [1] }",
      's.txt:1:14: "top_k" takes one value, not a list'),
-    ("random_seed: 1\nrandom_seed: 2",
-     's.txt:2:1: "random_seed" is given twice: at 1:1 and here',
-     "-> keep one of them"),
-    ("nms_config { top_k: 1 }\nnms_config { top_k: 0 }",
-     's.txt:2:1: "nms_config" is given twice: at 1:1 and here',
-     "-> put their fields into one section"),
-    ('training_config {\n  pretrain_model_path: "a"\n  pruned_model_path: "b"\n}',
-     's.txt:3:3: "pruned_model_path" and "pretrain_model_path" (at 2:3) exclude each other',
-     "-> keep one of them"),
     ('yolo_config { arch: "a\\qb" }',
      's.txt:1:23: the escape `\\q` stands for no character',
      "-> a backslash itself is written \\\\"),
@@ -227,28 +219,6 @@ def test_a_key_given_twice_warns_and_the_last_counts() -> None:
     assert dict(spec.message.dataset_config.target_class_mapping) == {"a": "c"}
 
 
-OTHER_KINDS = [
-    ("ssd_config { nlayers: 18 }\ntraining_config { }", "s.txt:1:1", 'SSD ("ssd_config")'),
-    ("random_seed: 1\ndssd_config { }", "s.txt:2:1", 'DSSD ("dssd_config")'),
-    ("retinanet_config { }", "s.txt:1:1", 'RetinaNet ("retinanet_config")'),
-    ("yolov4_config { }", "s.txt:1:1", 'YOLOv4 ("yolov4_config")'),
-    ("maskrcnn_config { }\nseed: 123", "s.txt:1:1", 'Mask R-CNN ("maskrcnn_config")'),
-    ("training_config { }\nnetwork_config { }", "s.txt:2:1", 'Faster R-CNN (TLT 2.0) ("network_config")'),
-    ("model_config { arch: \"resnet:18\" rpn_stride: 16 }", "s.txt:1:1", 'Faster R-CNN ("model_config")'),
-    ("model_config { arch: \"resnet\" objective_set { } }", "s.txt:1:1", 'DetectNet_v2 ("model_config")'),
-    ("model_config { }\nbbox_rasterizer_config { }", "s.txt:2:1", 'DetectNet_v2 ("bbox_rasterizer_config")'),
-    ("model_config { n_layers: 18 }\ntrain_config { }", "s.txt:2:1", 'image classification ("train_config")'),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("text", "place", "kind"), OTHER_KINDS)
-def test_a_spec_of_another_task_is_named(text: str, place: str, kind: str) -> None:
-    assert answer(text) == [
-        f"{place}: this is a spec of {kind}, which is another task",
-        "-> an experiment spec for this command has yolo_config or yolov3_config",
-    ]
-
-
 def test_a_section_of_another_task_beside_ours_is_an_unknown_field() -> None:
     assert (
         answer("ssd_config { }\nyolo_config { }\n" + DATASET + AUGMENTATION)[0]
@@ -260,10 +230,36 @@ def test_a_section_of_another_task_beside_ours_is_an_unknown_field() -> None:
     ]
 
 
+DOUBLES = [
+    ("random_seed: 1\nrandom_seed: 2", 's.txt:2:1: "random_seed" is given twice, at 1:1 and here: the last one counts'),
+    ("nms_config { top_k: 1 }\nnms_config { force_on_cpu: true top_k: 2 }",
+     's.txt:2:1: "nms_config" is given twice, at 1:1 and here: they are read as one'),
+    ('training_config {\n  pretrain_model_path: "a"\n  pruned_model_path: "b"\n}',
+     's.txt:3:3: "pruned_model_path" and "pretrain_model_path" (at 2:3) exclude each other: the last one counts'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "warning"), DOUBLES)
+def test_what_is_given_twice_is_merged_as_tlt_did(text: str, warning: str) -> None:
+    whole = text + "\n" + DATASET + AUGMENTATION
+    spec = parse_text(whole, yolo_pb2.Experiment, "s.txt")
+    assert spec.message == text_format.Merge(whole, yolo_pb2.Experiment())
+    assert spec.warnings[0] == warning
+
+
+def test_the_place_of_a_double_is_that_of_the_value_that_counts() -> None:
+    text = "nms_config { top_k: 1 }\nnms_config { top_k: 0 }\n"
+    assert answer(text + DATASET + AUGMENTATION) == ['s.txt:2:21: "top_k" must be at least 1, not 0']
+
+
 def test_export_and_experiment_confused() -> None:
     assert answer('kitti_config { root_directory_path: "a" }\nimage_directory_path: "b"') == [
         "s.txt: this is a dataset export spec, not an experiment spec",
         '-> "kitti_config" belongs in the file for -d of tlt-dataset-convert',
+    ]
+    assert answer("spatial_config { }\ndataset_config { }\noutput_image_width: 64") == [
+        "s.txt: this is an augmentation spec, not an experiment spec",
+        '-> "spatial_config" belongs in the file for -a of tlt-augment',
     ]
     assert answer(DATASET + AUGMENTATION, detection_pb2.DatasetExportConfig) == [
         "s.txt: this is an experiment spec, not a dataset export spec",
@@ -274,10 +270,14 @@ def test_export_and_experiment_confused() -> None:
 OTHER_TEXTS = [
     ('{"dataset_config": {}}', "this looks like JSON: a spec is protobuf text"),
     ("<annotation><folder>x</folder></annotation>", "this looks like XML: a spec is protobuf text"),
-    ("train:\n  num_epochs: 3\nmodel:\n  arch: resnet\n", "this looks like YAML: a spec is protobuf text"),
+    ("train:\n  num_epochs: 3\nmodel:\n  arch: resnet\n", "this looks like YAML, as newer tools of TAO read it: a spec is protobuf text"),
+    ('import torch\nfrom hat.data import x\ntask_name = "a"\nmodel = dict(\n    type="A",\n    n=3,\n)\n',
+     "this looks like Python, as the configs of HAT are: a spec is protobuf text"),
+    ("encryption_key: tlt_encode\nresults_dir: ???\n# {\ndataset:\n  a: {b: 1}\n  list:\n    - x\n",
+     "this looks like YAML, as newer tools of TAO read it: a spec is protobuf text"),
     ("hello world this is\nprose, and no spec.", "this is not an experiment spec: it has hello, this, prose, and, ..."),
     ("foo { a: 1 }\nbar { b: 2 }", "this is not an experiment spec: it has foo, bar"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "message"), OTHER_TEXTS)

@@ -54,6 +54,7 @@ class _Binder:
         self.unclosed = parsed.unclosed
         self.root = root
         self.listed: set[str] = set()  # types whose fields a hint has named
+        self.seen: dict[str, dict[str, Position]] = {}  # section -> what was given in it
 
     def problem(self, position: Position, message: str, *hints: str) -> None:
         self.bound.problems.append(Problem(position, message, hints))
@@ -108,8 +109,7 @@ class _Binder:
             if item.is_list:
                 self.bound.excused.add(path)
                 return self.problem(item.position, f'"{info.name}" takes one value, not a list')
-            if not self.first(section, info, item):
-                return None
+            self.again(section, info, item)
         for value in item.values:
             if info.is_map:
                 self.entry(section, info, item, value)
@@ -119,26 +119,29 @@ class _Binder:
                 self.scalar(section, info, item, value)
         return None
 
-    def first(self, section: _Section, info: FieldInfo, item: Field) -> bool:
-        """Whether the field is given for the first time, and no other of its oneof."""
-        before = section.given.setdefault(info.name, item.position)
-        if before is not item.position:
-            hint = "put their fields into one section" if info.kind == "section" else "keep one of them"
-            self.problem(item.position, f'"{info.name}" is given twice: at {before} and here', hint)
-            return False
-        if info.oneof:
-            rival = next((name for name in section.given if name != info.name
-                          and fields(section.descriptor)[name].oneof == info.oneof), None)  # fmt: skip
-            if rival is not None:
-                both = f'"{info.name}" and "{rival}" (at {section.given[rival]}) exclude each other'
-                self.problem(item.position, both, "keep one of them")
-                return False
-        return True
+    def again(self, section: _Section, info: FieldInfo, item: Field) -> None:
+        """A field given before, or another of its oneof: as in TLT, which merged: the last one counts, with a word."""
+        before = section.given.get(info.name)
+        if before is not None:
+            follows = "they are read as one" if info.kind == "section" else "the last one counts"
+            self.warn(item, f'"{info.name}" is given twice, at {before} and here: {follows}')
+        rival = next((name for name in section.given if name != info.name and info.oneof
+                      and fields(section.descriptor)[name].oneof == info.oneof), None)  # fmt: skip
+        if rival is not None:
+            both = f'"{info.name}" and "{rival}" (at {section.given.pop(rival)}) exclude each other'
+            self.warn(item, f"{both}: the last one counts")
+        section.given[info.name] = item.position
+
+    def warn(self, item: Field, message: str) -> None:
+        self.bound.warnings.append(Problem(item.position, message))
 
     def scalar(self, section: _Section, info: FieldInfo, item: Field, value: Value) -> None:
         path = child(section.path, info.name)
         target = getattr(section.message, info.name) if info.repeated else None
-        self.bound.positions.note(path, item.position if info.repeated else value.position)
+        if info.repeated:
+            self.bound.positions.note(path, item.position)
+        else:
+            self.bound.positions.move(path, value.position)
         read = self.read(info, item, value)
         if read is None:
             self.bound.excused.add(path)
@@ -172,7 +175,7 @@ class _Binder:
             inner = inner.add()
         else:
             inner.SetInParent()
-        return self.section(_Section(inner, path, section), value)
+        return self.section(_Section(inner, path, section, self.seen.setdefault(path, {})), value)
 
     def entry(self, section: _Section, info: FieldInfo, item: Field, value: Value) -> None:
         """One key and value of a map."""
@@ -194,7 +197,7 @@ class _Binder:
         before = self.bound.positions.find(place)
         if before is not None:
             twice = f'the key {quoted(str(key))} of "{info.name}" is given twice, at {before} and here'
-            self.bound.warnings.append(Problem(item.position, f"{twice}: the last one counts"))
+            self.warn(item, f"{twice}: the last one counts")
         self.bound.positions.note(place, item.position)
         if isinstance(content, Block) and info.value.kind == "section":
             target[key].Clear()

@@ -15,7 +15,7 @@ from tltpy.spec import limits
 from tltpy.spec.bind import Bound, bind
 from tltpy.spec.kinds import foreign, language
 from tltpy.spec.limits import Finding
-from tltpy.spec.parse import Parsed, parse
+from tltpy.spec.parse import parse
 from tltpy.spec.tree import FILE, Position, Problem
 from tltpy.spec.where import Positions
 
@@ -58,7 +58,7 @@ def parse_text(text: str, message_class: type[M], name: str = "<text>") -> Spec[
     """As `load`; `name` stands for the file in the messages. An empty text is an empty message."""
     parsed = parse(text)
     message = message_class()
-    stranger = _no_spec(text, parsed) or foreign(parsed, message.DESCRIPTOR)
+    stranger = language(text, parsed) or foreign(parsed, message.DESCRIPTOR)
     if stranger is not None:
         raise _refusal(name, [stranger])
     bound = bind(parsed, message)
@@ -76,17 +76,6 @@ def _findings(message: Message, bound: Bound) -> list[Finding]:
     if any(problem.syntax for problem in bound.problems):
         return found  # what seems to be missing may stand in the part that was not understood
     return found + [each for each in limits.missing(message) if each.path not in bound.excused]
-
-
-def _no_spec(text: str, parsed: Parsed) -> Problem | None:
-    """Where it is another language at first sight."""
-    if parsed.valueless and "{" not in text:
-        return language("YAML")
-    first = text.lstrip("\ufeff \t\r\n")[:1]
-    if not parsed.problems or parsed.problems[0].position.line > 5:
-        return None
-    named = {"{": "JSON", "<": "XML"}.get(first)
-    return language(named) if named else None
 
 
 def _read(path: Path) -> str:

@@ -17,6 +17,10 @@ class Positions:
         """The first position noted for a path stays."""
         self._positions.setdefault(path, position)
 
+    def move(self, path: str, position: Position) -> None:
+        """The last position given for a path stays."""
+        self._positions[path] = position
+
     def find(self, path: str) -> Position | None:
         return self._positions.get(path)
 
