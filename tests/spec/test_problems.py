@@ -270,7 +270,8 @@ def test_export_and_experiment_confused() -> None:
 OTHER_TEXTS = [
     ('{"dataset_config": {}}', "this looks like JSON: a spec is protobuf text"),
     ("<annotation><folder>x</folder></annotation>", "this looks like XML: a spec is protobuf text"),
-    ("train:\n  num_epochs: 3\nmodel:\n  arch: resnet\n", "this looks like YAML, as newer tools of TAO read it: a spec is protobuf text"),
+    ("train:\n  num_epochs: 3\nmodel:\n  arch: resnet\n",
+     "this looks like YAML, as newer tools of TAO read it: a spec is protobuf text"),
     ('import torch\nfrom hat.data import x\ntask_name = "a"\nmodel = dict(\n    type="A",\n    n=3,\n)\n',
      "this looks like Python, as the configs of HAT are: a spec is protobuf text"),
     ("encryption_key: tlt_encode\nresults_dir: ???\n# {\ndataset:\n  a: {b: 1}\n  list:\n    - x\n",

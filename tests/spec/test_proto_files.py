@@ -6,9 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tltpy.spec import comments
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOS = sorted((ROOT / "proto" / "tltpy" / "spec").glob("*.proto"))
@@ -44,6 +48,32 @@ def test_no_field_escapes_the_check_above() -> None:
     assert len(numbered) == total
 
 
+def test_the_comments_are_those_of_the_protos() -> None:
+    """Also where no protoc is at hand: every name has its comment, and every comment stands in a proto file."""
+    text = " ".join(path.read_text() for path in PROTOS)
+    plain = re.sub(r"\s+", " ", re.sub(r"^\s*//", "", text, flags=re.MULTILINE))
+    kept = comments.load()
+    assert [name for name, comment in kept.items() if comment not in plain] == []
+    assert [name for name in declared_names() if name not in kept] == [], "run bin/generate-proto"
+
+
+def declared_names() -> list[str]:
+    modules = [import_module(f"tltpy.spec.{path.stem}_pb2") for path in PROTOS]
+    messages = [message for module in modules for message in module.DESCRIPTOR.message_types_by_name.values()]
+    found = []
+    for message in messages:
+        enums = [*message.enum_types, *(value for enum in message.enum_types for value in enum.values)]
+        found += [part.full_name for part in [message, *message.fields, *message.oneofs]]
+        # protobuf's own name of a value leaves its enum out
+        found += [name(part) for part in enums]
+    assert len(found) > 250
+    return found
+
+
+def name(part: Any) -> str:
+    return part.full_name if not hasattr(part, "type") else f"{part.type.full_name}.{part.name}"
+
+
 def test_generated_classes_are_those_of_the_protos(tmp_path: Path) -> None:
     if importlib.util.find_spec("grpc_tools") is None or importlib.metadata.version("grpcio-tools") != "1.62.3":
         pytest.skip("needs grpcio-tools 1.62.3")
@@ -54,5 +84,6 @@ def test_generated_classes_are_those_of_the_protos(tmp_path: Path) -> None:
         capture_output=True,
     )
     made = {path.name: path.read_text() for path in (tmp_path / "tltpy" / "spec").iterdir()}
-    kept = {path.name: path.read_text() for path in (ROOT / "tltpy" / "spec").glob("*_pb2.py*")}
+    written = [*(ROOT / "tltpy" / "spec").glob("*_pb2.py*"), ROOT / "tltpy" / "spec" / "comments.json"]
+    kept = {path.name: path.read_text() for path in written}
     assert made == kept, "run bin/generate-proto"

@@ -1,4 +1,4 @@
-"""Recognises a file that is no spec of the wanted kind, so that the answer is its name and not a list of unknown fields.
+"""Recognises a file that is no spec of the wanted kind, so that the answer is its name, not a list of unknown fields.
 
 Names are those of the command line of TLT and TAO. Sections and fields: the published messages of TLT 2.0, 3 and TAO.
 """

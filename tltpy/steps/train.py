@@ -320,7 +320,7 @@ class Training:
             position = trainee.position
             self.log.info(f"going on after epoch {position.epoch}, step {position.step}")
         elif behind:
-            self.log.warn(f"going on after epoch {start.epoch}; the optimizer starts anew", "..._last.tlt has its state")
+            self.log.warn(f"going on after epoch {start.epoch}, the optimizer anew", "..._last.tlt has its state")
         return trainee
 
     def _run_facts(self) -> dict[str, int]:
