@@ -12,10 +12,10 @@ from typing import IO
 import cv2
 import numpy as np
 
+from tltpy.data.extensions import PICTURES
 from tltpy.errors import DataError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
-"""Files that count as pictures, in any case."""
+EXTENSIONS = PICTURES
 
 DEEPER = 257  # 255 * 257 = 65535: white stays white
 

@@ -7,13 +7,15 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import crc32c
-import numpy as np
 
 from tltpy.errors import DataError
 from tltpy.files import atomic
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _HEADER = struct.Struct("<QI")
 _CRC = struct.Struct("<I")
@@ -50,8 +52,10 @@ def read(path: str | Path) -> Iterator[bytes]:
             number += 1
 
 
-def read_index(path: str | Path) -> np.ndarray:
+def read_index(path: str | Path) -> "np.ndarray":
     """int64 [N]: byte offset of every record, found by seeking from length to length; no payload is read."""
+    import numpy as np
+
     path = Path(path)
     offsets: list[int] = []
     with _opened(path) as file:

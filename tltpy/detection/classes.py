@@ -6,12 +6,14 @@ specs map names with blanks.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tltpy.detection.records import DetectionRecord
 from tltpy.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tltpy.detection.records import DetectionRecord
 
 
 def classes(dataset_config: Any) -> list[str]:
@@ -25,14 +27,16 @@ def class_ids(dataset_config: Any) -> dict[str, int]:
     return {normal(key): ids[value.lower()] for key, value in dataset_config.target_class_mapping.items()}
 
 
-def map_classes(record: DetectionRecord, ids: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
+def map_classes(record: "DetectionRecord", ids: Mapping[str, int]) -> "tuple[np.ndarray, np.ndarray]":
     """(bool [N]: the box is trained, int64 [K]: class ids of those that are); `ids` are those of class_ids."""
+    import numpy as np
+
     numbers = np.array([ids.get(normal(name), -1) for name in record.class_names], np.int64)
     kept = numbers >= 0
     return kept, numbers[kept]
 
 
-def summary(records: Iterable[DetectionRecord]) -> Counter[str]:
+def summary(records: "Iterable[DetectionRecord]") -> Counter[str]:
     """Class in the labels -> number of boxes; no picture is opened."""
     counts: Counter[str] = Counter()
     for record in records:
