@@ -52,6 +52,7 @@ def test_every_default_is_filled_in() -> None:
         "training_config.cost_scaling",  # without effect
         "training_config.visualizer.wandb_config",
         "training_config.visualizer.clearml_config",
+        "training_config.early_stopping",
         "nms_config.infer_nms_score_bits",  # without effect
         "nms_config.force_on_cpu",
         "yolov3_config",  # sparse

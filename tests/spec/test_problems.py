@@ -258,7 +258,7 @@ def test_export_and_experiment_confused() -> None:
         '-> "kitti_config" belongs in the file for -d of tlt-dataset-convert',
     ]
     assert answer("spatial_config { }\ndataset_config { }\noutput_image_width: 64") == [
-        "s.txt: this is an augmentation spec, not an experiment spec",
+        "s.txt: this is an augment spec, not an experiment spec",
         '-> "spatial_config" belongs in the file for -a of tlt-augment',
     ]
     assert answer(DATASET + AUGMENTATION, detection_pb2.DatasetExportConfig) == [

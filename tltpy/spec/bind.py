@@ -41,15 +41,19 @@ class _Section:
         return descriptor
 
 
-def bind(parsed: Parsed, message: Message) -> Bound:
-    """Fills `message` from the tree; the problems of the parser are among those returned."""
-    binder = _Binder(parsed, message.DESCRIPTOR)
+def bind(parsed: Parsed, message: Message, *, expand: bool = True) -> Bound:
+    """Fills `message` from the tree; the problems of the parser are among those returned.
+
+    `expand`: environment variables become their values.
+    """
+    binder = _Binder(parsed, message.DESCRIPTOR, expand)
     binder.section(_Section(message, "", None), parsed.root)
     return binder.bound
 
 
 class _Binder:
-    def __init__(self, parsed: Parsed, root: Descriptor) -> None:
+    def __init__(self, parsed: Parsed, root: Descriptor, expand: bool) -> None:
+        self.expand = expand
         self.bound = Bound(problems=list(parsed.problems))
         self.unclosed = parsed.unclosed
         self.root = root
@@ -156,7 +160,7 @@ class _Binder:
         if isinstance(value, Block):
             return self.problem(item.position, f'"{info.name}" must be {values.expected(info)}, not a section')
         try:
-            return values.read(info, value)
+            return values.read(info, value, expand=self.expand)
         except values.MismatchError as error:
             return self.problem(value.position, error.message, *error.hints)
 

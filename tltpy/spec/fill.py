@@ -45,19 +45,23 @@ def _fill(message: Message) -> None:
             setattr(message, info.name, info.default)
 
 
+def lines_of(message: Message, info: FieldInfo) -> Iterator[str]:
+    """One set field, in all its values."""
+    held = getattr(message, info.name)
+    if info.is_map:
+        yield from _map_lines(info, held)
+        return
+    for value in held if info.repeated else [held]:
+        if isinstance(value, Message):
+            yield from _section_lines(info.name, _lines(value))
+        else:
+            yield f"{info.name}: {_literal(info, value)}"
+
+
 def _lines(message: Message) -> Iterator[str]:
     for info in fields(message.DESCRIPTOR).values():
-        if not is_set(message, info):
-            continue
-        held = getattr(message, info.name)
-        if info.is_map:
-            yield from _map_lines(info, held)
-            continue
-        for value in held if info.repeated else [held]:
-            if isinstance(value, Message):
-                yield from _section_lines(info.name, _lines(value))
-            else:
-                yield f"{info.name}: {_literal(info, value)}"
+        if is_set(message, info):
+            yield from lines_of(message, info)
 
 
 def _map_lines(info: FieldInfo, held: Any) -> Iterator[str]:

@@ -71,7 +71,7 @@ _OURS = {
         ("kitti_config", "coco_config", "voc_config", "yolo_txt_config", "sample_modifier_config"),
         "-d of tlt-dataset-convert",
     ),
-    "augmentation": (("spatial_config", "color_config", "blur_config"), "-a of tlt-augment"),
+    "augment": (("spatial_config", "color_config", "blur_config"), "-a of tlt-augment"),
 }
 _INIT = "`tlt-spec init` writes a starting file of a task that it does train"
 _SECTION = re.compile(r"^\s*\w+\s*\{|^[^#]*\{\s*$", re.MULTILINE)

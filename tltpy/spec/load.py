@@ -46,22 +46,25 @@ class Spec(Generic[M]):
         return [_warning(self.path, problem) for problem, warning in ordered if warning]
 
 
-def load(path: str | Path, message_class: type[M]) -> Spec[M]:
-    """SpecError where there is no file, where it is no text, and with everything that is wrong in it."""
-    text = _read(Path(path))
+def load(path: str | Path, message_class: type[M], *, expand: bool = True) -> Spec[M]:
+    """SpecError where there is no file, where it is no text, and with everything that is wrong in it.
+
+    Environment variables in its texts become their values, unless they are not to `expand`.
+    """
+    text = text_of(path)
     if not any(line.partition("#")[0].strip("\ufeff \t") for line in text.splitlines()):
         raise SpecError([(f"{path}: the spec is empty", ())])
-    return parse_text(text, message_class, str(path))
+    return parse_text(text, message_class, str(path), expand=expand)
 
 
-def parse_text(text: str, message_class: type[M], name: str = "<text>") -> Spec[M]:
+def parse_text(text: str, message_class: type[M], name: str = "<text>", *, expand: bool = True) -> Spec[M]:
     """As `load`; `name` stands for the file in the messages. An empty text is an empty message."""
     parsed = parse(text)
     message = message_class()
     stranger = language(text, parsed) or foreign(parsed, message.DESCRIPTOR)
     if stranger is not None:
         raise _refusal(name, [stranger])
-    bound = bind(parsed, message)
+    bound = bind(parsed, message, expand=expand)
     found = _findings(message, bound)
     problems = [*bound.problems, *(_problem(each, bound.positions) for each in found if not each.warning)]
     if problems:
@@ -71,14 +74,9 @@ def parse_text(text: str, message_class: type[M], name: str = "<text>") -> Spec[
     return Spec(message, name, texts, bound.positions)
 
 
-def _findings(message: Message, bound: Bound) -> list[Finding]:
-    found = list(limits.breaches(message))
-    if any(problem.syntax for problem in bound.problems):
-        return found  # what seems to be missing may stand in the part that was not understood
-    return found + [each for each in limits.missing(message) if each.path not in bound.excused]
-
-
-def _read(path: Path) -> str:
+def text_of(path: str | Path) -> str:
+    """What stands in a file; SpecError where there is none and where it is no text."""
+    path = Path(path)
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -101,6 +99,13 @@ def _read(path: Path) -> str:
         place = Position(head.count(b"\n") + 1, len(head.rpartition(b"\n")[2].decode()) + 1)
         message = f"{path}:{place}: the byte 0x{raw[error.start]:02x} is not UTF-8 text"
         raise SpecError([(message, ("save the file as UTF-8",))]) from None
+
+
+def _findings(message: Message, bound: Bound) -> list[Finding]:
+    found = list(limits.breaches(message))
+    if any(problem.syntax for problem in bound.problems):
+        return found  # what seems to be missing may stand in the part that was not understood
+    return found + [each for each in limits.missing(message) if each.path not in bound.excused]
 
 
 def _neighbours(path: Path) -> tuple[str, ...]:

@@ -40,11 +40,13 @@ class FieldInfo:
     """
 
     name: str
+    full_name: str  # as comments know it
     kind: str
     single: bool  # a float of 32 bits
     low: int
     high: int
     choices: Mapping[str, int]  # of an enum
+    enum: str  # full name of its type
     repeated: bool
     oneof: str
     section: Descriptor | None
@@ -92,18 +94,20 @@ def _info(field: FieldDescriptor) -> FieldInfo:
     held = fields(section) if section is not None and section.GetOptions().map_entry else {}
     return FieldInfo(
         name=field.name,
+        full_name=field.full_name,
         kind=kind,
         single=field.type == FieldDescriptor.TYPE_FLOAT,
         low=low,
         high=high,
         choices=MappingProxyType({value.name: value.number for value in enum.values} if enum else {}),
+        enum=enum.full_name if enum else "",
         repeated=_is_repeated(field),
         oneof=field.containing_oneof.name if field.containing_oneof else "",
         section=section,
         default=field.default_value if field.has_default_value else None,
         limits=limits,
         key=replace(held["key"], name="key") if held else None,
-        value=replace(held["value"], name=field.name, limits=limits) if held else None,
+        value=replace(held["value"], name=field.name, full_name=field.full_name, limits=limits) if held else None,
     )
 
 

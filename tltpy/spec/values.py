@@ -28,8 +28,10 @@ class MismatchError(Exception):
         self.hints = hints
 
 
-def read(info: FieldInfo, scalar: Scalar) -> int | float | bool | str:
-    """MismatchError where the value does not fit. Environment variables in strings are expanded."""
+def read(info: FieldInfo, scalar: Scalar, *, expand: bool = True) -> int | float | bool | str:
+    """MismatchError where the value does not fit. `expand`: environment variables in strings become their values."""
+    if not expand and info.kind == "text" and scalar.kind == "text":
+        return scalar.text
     return _READERS[info.kind](info, scalar)
 
 

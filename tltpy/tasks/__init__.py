@@ -1,9 +1,11 @@
 """The nouns. This page maps a name to its task without importing torch; `load` imports the task itself.
 
-A task is a folder with: `__init__` (torch-free: `canonical` and `check` of its spec), `task` (TASK, build), records,
-data, model, loss, decode. A task imports itself, the contract and the rooms below, never a sibling.
+A task is a folder with: `__init__` (torch-free: `canonical` and `check` of its spec, the names it RENAMED), `start` (a
+spec to begin with), `survey` (a first look at the data), `task` (TASK, build), records, data, model, loss, decode. A
+task imports itself, the contract and the rooms below, never a sibling.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -59,6 +61,25 @@ def check(name: str, cfg: Any) -> "list[Finding]":
     """Problems and warnings of a spec that no field limit can express."""
     findings: list[Finding] = import_module(f"tltpy.tasks.{entry(name).name}").check(cfg)
     return findings
+
+
+def survey(name: str, cfg: Any, everything: bool = False) -> "list[Finding]":
+    """A first look, without torch, at the data that a spec as written names: what is missing, what goes unused."""
+    module = import_module(f"tltpy.tasks.{entry(name).name}.survey")
+    findings: list[Finding] = module.survey(cfg, everything)
+    return findings
+
+
+def start(name: str) -> str:
+    """A spec that holds what the task needs, to begin with."""
+    text: str = import_module(f"tltpy.tasks.{entry(name).name}.start").TEXT
+    return text
+
+
+def renamed(name: str) -> Mapping[str, str]:
+    """Path of a field that another generation had -> the name that it has now."""
+    names: Mapping[str, str] = import_module(f"tltpy.tasks.{entry(name).name}").RENAMED
+    return names
 
 
 def load(name: str) -> "Task":

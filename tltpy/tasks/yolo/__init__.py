@@ -10,6 +10,11 @@ from tltpy.spec.limits import Finding
 
 LAYERS = {"resnet": (10, 18, 34, 50, 101), "darknet": (19, 53)}
 FREEZABLE = {"resnet": range(4), "darknet": range(6)}
+# what other generations call the same -> its name here
+RENAMED = {
+    "yolov3_config": "yolo_config",
+    "dataset_config.validation_data_source": "validation_data_sources",
+}
 SCALES = ("big", "mid", "small")
 # fields of the augmentation -> what to write in place of them in TLT 2.0's form
 TLT3_FIELDS = {
@@ -21,9 +26,18 @@ COLORS = ("hue_rotation_max", "saturation_shift_max")  # that a grey picture has
 
 
 def canonical(cfg: Any) -> Any:
-    """A copy in which yolo_config holds the network, whichever generation's section the file used."""
+    """A copy in one form: yolo_config holds the network, validation_data_sources all validation data, whichever
+    generation's sections the file used; optimizer and schedule are named where it left them to be chosen."""
     merged = type(cfg)()
     merged.CopyFrom(cfg)
+    data, training = merged.dataset_config, merged.training_config
+    if data.HasField("validation_data_source"):
+        data.validation_data_sources.append(data.validation_data_source)
+        data.ClearField("validation_data_source")
+    if training.optimizer.WhichOneof("optimizer") is None:
+        training.optimizer.adam.SetInParent()
+    if training.learning_rate.WhichOneof("learning_rate") is None:
+        training.learning_rate.soft_start_annealing_schedule.SetInParent()
     if merged.HasField("yolov3_config"):
         merged.yolo_config.CopyFrom(merged.yolov3_config)
         merged.ClearField("yolov3_config")
@@ -69,6 +83,11 @@ def _check_sections(cfg: Any) -> list[Finding]:
     if cfg.HasField("yolo_config") and cfg.HasField("yolov3_config"):
         hint = "keep the one whose numbers you mean; both names mean the same section"
         return [Finding("yolov3_config", "yolo_config and yolov3_config are both there", (hint,))]
+    data = cfg.dataset_config
+    if data.HasField("validation_data_source") and len(data.validation_data_sources):
+        message = "validation_data_source and validation_data_sources are both there"
+        hint = "write all of them as validation_data_sources"
+        return [Finding("dataset_config.validation_data_source", message, (hint,))]
     return []
 
 
