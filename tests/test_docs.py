@@ -92,7 +92,9 @@ def test_there_are_specs() -> None:
 
 
 def options(command: click.Command) -> list[click.Option]:
-    return [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    own = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    parts = command.commands.values() if isinstance(command, click.Group) else ()
+    return [*own, *(option for part in parts for option in options(part))]
 
 
 def shell_lines(path: Path) -> Iterator[tuple[str, list[str]]]:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -48,9 +48,14 @@ def main(command: click.Command, program: str) -> NoReturn:
 def fail(program: str, error: TltError) -> NoReturn:
     if os.environ.get("RANK", "0") != "0":
         time.sleep(GRACE_S)  # the first of several processes speaks for all; most likely it fails, too
-    for kind, text in error.lines():
-        print(f"{program}: {kind}: {text}", file=sys.stderr)
+    tell(program, error.lines())
     sys.exit(error.exit_code)
+
+
+def tell(program: str, lines: Iterable[tuple[str, str]]) -> None:
+    """The lines of an error: ("error" | "hint", text)."""
+    for kind, text in lines:
+        print(f"{program}: {kind}: {text}", file=sys.stderr)
 
 
 def _terminate(signum: int, frame: object) -> None:
