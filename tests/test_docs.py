@@ -11,11 +11,9 @@ import click
 import pytest
 
 import tltpy
-from tltpy import tasks
-from tltpy.spec.augment_pb2 import AugmentConfig
-from tltpy.spec.detection_pb2 import DatasetExportConfig
 from tltpy.spec.load import load as spec_load
-from tltpy.steps import augment
+from tltpy.spec.parse import parse
+from tltpy.steps import kinds
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -127,15 +125,9 @@ def wrong(words: list[str], commands: dict[str, click.Command]) -> Iterator[str]
 
 
 def load_and_check(path: Path) -> None:
-    """A spec in a task's folder is an experiment of that task, one in augment/ is for tlt-augment; the others are
-    conversions."""
-    *task, _ = path.relative_to(ROOT / "specs").parts
-    if task == ["augment"]:
-        spec = spec_load(path, AugmentConfig)
-        warnings = [*spec.warnings, *spec.refuse(augment.contradictions(spec.message))]
-    elif task:
-        loaded = spec_load(path, tasks.message(task[0]))
-        warnings = [*loaded.warnings, *loaded.refuse(tasks.check(task[0], loaded.message))]
-    else:
-        warnings = [*spec_load(path, DatasetExportConfig).warnings]
-    assert not warnings
+    """A spec in a folder is of the kind that names it: an experiment of a task, augment; the others are conversions."""
+    *folder, _ = path.relative_to(ROOT / "specs").parts
+    kind = kinds.kind(folder[0] if folder else "dataset_convert")
+    loaded = spec_load(path, kind.message)
+    assert not [*loaded.warnings, *loaded.refuse(kind.check(loaded.message))]
+    assert kinds.of(parse(path.read_text())) == kind

@@ -189,7 +189,7 @@ def test_explain_json(here: Cli) -> None:
     assert (found["kind"], found["path"], found["default"]) == ("yolo", "nms_config.top_k", "200")
 
 
-@pytest.mark.parametrize("kind", ["yolo", "yolo_v3", "dataset_convert", "dataset-convert"])
+@pytest.mark.parametrize("kind", ["yolo", "yolo_v3", "dataset_convert", "dataset-convert", "augment"])
 def test_init_gives_a_spec_that_passes(here: Cli, kind: str, tmp_path: Path) -> None:
     path = tmp_path / "new.txt"
     assert here("tlt-spec", "init", kind, "-o", path, check=0).stdout == f"{path}\n"

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import Descriptor
 
-from tltpy.spec import detection_pb2, training_pb2, yolo_pb2
+from tltpy.spec import augment_pb2, detection_pb2, training_pb2, yolo_pb2
 from tltpy.spec.schema import FieldInfo, fields
 
 PACKAGE = Path(__file__).resolve().parents[2] / "tltpy"
-ROOTS = [yolo_pb2.Experiment.DESCRIPTOR, detection_pb2.DatasetExportConfig.DESCRIPTOR]
+ROOTS = [
+    yolo_pb2.Experiment.DESCRIPTOR, detection_pb2.DatasetExportConfig.DESCRIPTOR, augment_pb2.AugmentConfig.DESCRIPTOR
+]  # fmt: skip
 
 
 @cache

@@ -11,10 +11,11 @@ from google.protobuf import text_format
 from tltpy.spec import fill
 from tltpy.spec.load import parse_text
 from tltpy.spec.migrate import Change, migrate
+from tltpy.spec.parse import parse
 from tltpy.steps import kinds
 
 DATA = Path(__file__).parent / "data"
-PUBLISHED = sorted([*DATA.glob("experiment_*.txt"), *DATA.glob("export_*.txt")])
+PUBLISHED = sorted(path for name in ("experiment", "export", "augment") for path in DATA.glob(f"{name}_*.txt"))
 KIND = kinds.kind("yolo")
 
 
@@ -42,7 +43,7 @@ def comments(text: str) -> list[str]:
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
 def test_published(path: Path) -> None:
-    kind = KIND if path.stem.startswith("experiment") else kinds.kind("dataset_convert")
+    kind = kinds.of(parse(path.read_text()))
     new = moved(path.read_text(), kind)
     assert "yolov3_config" not in new
     assert len(new.splitlines()) == len(path.read_text().splitlines())

@@ -7,12 +7,15 @@ import pytest
 from google.protobuf import text_format
 
 from tltpy import tasks
-from tltpy.spec import detection_pb2
+from tltpy.spec import augment_pb2, detection_pb2
 from tltpy.spec.load import Spec, load
+from tltpy.spec.parse import parse
+from tltpy.steps import kinds
 
 DATA = Path(__file__).parent / "data"
 EXPERIMENTS = sorted(DATA.glob("experiment_*.txt"))
 EXPORTS = sorted(DATA.glob("export_*.txt"))
+AUGMENTS = sorted(DATA.glob("augment_*.txt"))
 YOLO = tasks.message("yolo")
 
 
@@ -29,20 +32,31 @@ def ignored(spec: Spec[Any]) -> list[str]:
 def test_the_files_are_there() -> None:
     assert len(EXPERIMENTS) >= 7
     assert len(EXPORTS) >= 3
+    assert len(AUGMENTS) >= 1
 
 
-@pytest.mark.parametrize("path", [*EXPERIMENTS, *EXPORTS], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*EXPERIMENTS, *EXPORTS, *AUGMENTS], ids=lambda path: path.stem)
 def test_it_means_what_protobuf_reads(path: Path) -> None:
-    kind: Any = detection_pb2.DatasetExportConfig if path in EXPORTS else YOLO
+    kind: Any = kinds.of(parse(path.read_text())).message
+    names = {"experiment": "Experiment", "export": "DatasetExportConfig", "augment": "AugmentConfig"}
+    assert kind.DESCRIPTOR.name == names[path.stem.partition("_")[0]]
     # Merge is how TLT and TAO read their specs
     text = path.read_text().replace("10000.0", "10000")  # a whole number with a point is a liberty of ours
     assert load(path, kind).message == text_format.Merge(text, kind())
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_no_published_experiment_is_refused(path: Path) -> None:
-    spec = load(path, YOLO)
-    spec.refuse(tasks.check("yolo", spec.message))
+@pytest.mark.parametrize("path", [*EXPERIMENTS, *EXPORTS, *AUGMENTS], ids=lambda path: path.stem)
+def test_no_published_file_is_refused(path: Path) -> None:
+    kind = kinds.of(parse(path.read_text()))
+    spec: Spec[Any] = load(path, kind.message)
+    spec.refuse(kind.check(spec.message))
+
+
+def test_augment() -> None:
+    spec = load(DATA / "augment_tlt2.txt", augment_pb2.AugmentConfig)
+    assert spec.warnings == ()
+    assert list(spec.message.spatial_config.rotation_config.angle) == [5]
+    assert list(spec.message.spatial_config.flip_config.flip_horizontal) == [True]
 
 
 def test_tlt3() -> None:

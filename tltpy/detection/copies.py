@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from tltpy.data import images
+from tltpy.data.extensions import WRITABLE
 from tltpy.detection import findings as kinds
 from tltpy.detection import kitti, offline
 from tltpy.detection.draw import draw
@@ -26,7 +27,6 @@ from tltpy.errors import DataError
 from tltpy.files import atomic, translated, write_text
 
 ANNOTATED = "images_annotated"
-WRITABLE = (".png", ".jpg", ".jpeg", ".bmp")
 _ANY_LENGTH = 1 << 30
 
 Paint = Callable[[np.ndarray, offline.Change], np.ndarray]

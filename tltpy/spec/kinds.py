@@ -151,7 +151,8 @@ def _swapped(root: Mapping[str, Field], wanted: Descriptor) -> Problem | None:
             return _misplaced(_article(name), found[0], flag, wanted)
     if wanted.name == "Experiment":
         return None
-    found = [name for name in root if (name in _SHARED or name.endswith("_config")) and name != "random_seed"]
+    found = [name for name in root if (name in _SHARED or name.endswith("_config")) and name not in known]
+    found = [name for name in found if name != "random_seed"]
     return _misplaced("an experiment", found[0], "-e of tlt-train", wanted) if found else None
 
 

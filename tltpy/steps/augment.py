@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from tltpy.detection import copies, offline
@@ -16,10 +16,9 @@ from tltpy.detection.frames import Frame
 from tltpy.errors import BackendError, DataError, UsageError
 from tltpy.files import refuse_existing
 from tltpy.log import Log
-from tltpy.spec import limits
 from tltpy.spec.augment_pb2 import AugmentConfig
 from tltpy.spec.load import Spec
-from tltpy.steps import pool
+from tltpy.steps import contradictions, pool
 
 SHOWN = 10
 """Findings of one kind that are told one by one; -v tells all."""
@@ -58,7 +57,7 @@ def run(request: Request, log: Log) -> dict[str, Any]:
     cannot be read; UsageError when the output exists, or is the data set itself.
     """
     config = request.spec.message
-    for warning in (*request.spec.warnings, *request.spec.refuse(contradictions(config))):
+    for warning in (*request.spec.warnings, *request.spec.refuse(contradictions.of_augmentation(config))):
         log.warn(warning)
     source = Layout(request.dataset_folder, config.dataset_config.image_path, config.dataset_config.label_path or None)
     target = source.at(request.output)
@@ -86,24 +85,6 @@ def run(request: Request, log: Log) -> dict[str, Any]:
         if not any(copy.made for copy in made):
             raise DataError("no picture of the data set can be read", *map(str, findings[:3]))
     return _result(request, made, findings)
-
-
-def contradictions(config: AugmentConfig) -> list[limits.Finding]:
-    """Problems of the spec that no field limit can express."""
-    found = []
-    for name in ("image_path", "label_path"):
-        path = PurePosixPath(getattr(config.dataset_config, name))
-        if path.is_absolute() or ".." in path.parts:
-            text = f'{name} must be a folder below the one that -d names, not "{path}"'
-            found.append(limits.Finding(f"dataset_config.{name}", text))
-    if config.image_extension and f".{config.image_extension.lstrip('.').lower()}" not in copies.WRITABLE:
-        text = f'pictures with "{config.image_extension}" cannot be written'
-        found.append(limits.Finding("image_extension", text, ("the extensions are " + ", ".join(copies.WRITABLE),)))
-    if bool(config.output_image_width) != bool(config.output_image_height):
-        given = "output_image_width" if config.output_image_width else "output_image_height"
-        hint = "give both, or neither to keep the size of each picture"
-        found.append(limits.Finding(given, f"{given} is given alone", (hint,)))
-    return found
 
 
 def _refuse(source: Layout, target: Layout, overwrite: bool) -> None:

@@ -12,10 +12,9 @@ from tltpy.detection.frames import Source
 from tltpy.detection.sources import open_source
 from tltpy.detection.tally import Tally, object_lines
 from tltpy.log import Log
-from tltpy.spec import limits
 from tltpy.spec.detection_pb2 import DatasetExportConfig
 from tltpy.spec.load import Spec
-from tltpy.steps import pool
+from tltpy.steps import contradictions, pool
 
 SHOWN = 10
 """Findings of one kind that are told one by one; --check and -v tell all."""
@@ -44,7 +43,7 @@ def run(request: Request, log: Log) -> dict[str, Any]:
     has the findings to show.
     """
     config = request.spec.message
-    for warning in (*request.spec.warnings, *request.spec.refuse(contradictions(config))):
+    for warning in (*request.spec.warnings, *request.spec.refuse(contradictions.of_conversion(config))):
         log.warn(warning)
     if request.prefix is not None and not request.check:
         convert.refuse_existing(request.prefix, request.overwrite)
@@ -66,43 +65,6 @@ def run(request: Request, log: Log) -> dict[str, Any]:
     result = _result(tally, request.check)
     log.status("SUCCESS", "Conversion finished successfully.", kpi={"objects": result["objects"]})
     return result
-
-
-def contradictions(config: DatasetExportConfig) -> list[limits.Finding]:
-    """Problems of the spec that no field limit can express."""
-    layout = config.WhichOneof("convert_config_type")
-    if layout is None:
-        hint = "add kitti_config, coco_config, voc_config or yolo_txt_config"
-        return [limits.Finding("", "the spec names no data set", (hint,))]
-    found = []
-    if layout == "kitti_config":
-        kitti = config.kitti_config
-        if kitti.partition_mode == "random" and kitti.num_partitions != 2:
-            text = f'partition_mode "random" makes 2 partitions, not {kitti.num_partitions}'
-            hints = ('set num_partitions to 2, or partition_mode to "sequence"',)
-            found.append(limits.Finding("kitti_config.num_partitions", text, hints))
-        if kitti.partition_mode == "sequence" and not kitti.kitti_sequence_to_frames_file:
-            text = 'partition_mode "sequence" needs kitti_sequence_to_frames_file'
-            found.append(limits.Finding("kitti_config.kitti_sequence_to_frames_file", text))
-    if layout == "coco_config":
-        found += _coco_contradictions(config)
-    return found
-
-
-def _coco_contradictions(config: DatasetExportConfig) -> list[limits.Finding]:
-    coco = config.coco_config
-    partitions = len(coco.img_dir_names)
-    counts = {
-        "annotation_files": {len(coco.annotation_files)},
-        "num_partitions": {coco.num_partitions or partitions},
-        "num_shards": {len(coco.num_shards)} - {0, 1},
-    }
-    return [
-        limits.Finding(f"coco_config.{name}", f"{name} makes {count} partitions, but img_dir_names {partitions}")
-        for name, said in counts.items()
-        for count in said
-        if count != partitions
-    ]
 
 
 def _tally(request: Request, source: Source, workers: pool.Pool | None, report: convert.Report) -> Tally:
