@@ -113,6 +113,11 @@ def test_check_a_conversion(here: Cli, tmp_path: Path, shapes: Path) -> None:
     done = here("tlt-spec", "check", spec(tmp_path, text), check=0)
     assert lines(done.stdout, tmp_path) == ["D/s.txt: a spec of dataset-convert, no problems, 1 warning"]
     assert lines(done.stderr, tmp_path) == ["tlt-spec: warning: D/s.txt:2:1: no key for the labels bar"]
+    there = text + f'image_directory_path: "{shapes}"\n'
+    assert here("tlt-spec", "check", spec(tmp_path, there), check=0).stdout.endswith("1 warning\n")
+    elsewhere = here("tlt-spec", "check", spec(tmp_path, text + f'image_directory_path: "/d{shapes}"\n'), check=0)
+    lost = f"a training spec with the image_directory_path /d{shapes} would not find /d{shapes}/images/000.png"
+    assert elsewhere.stderr.splitlines()[-1] == f"tlt-spec: warning: {tmp_path}/s.txt:3:23: {lost}"
     done = here("tlt-spec", "check", spec(tmp_path, text.replace('"labels"', '"gone"')), check=4)
     assert "the folder cannot be read" in done.stderr
     wrong = text.replace('"labels"', '"labels" num_partitions: 3')
@@ -256,6 +261,8 @@ def test_environment_variables_matter_only_where_they_are_used(here: Cli, tmp_pa
 
 
 def test_no_file(here: Cli, tmp_path: Path) -> None:
+    found = json.loads(here("tlt-spec", "check", tmp_path / "a.txt", "--json", check=3).stdout)
+    assert found["problems"][0]["message"] == f"{tmp_path}/a.txt: no such file"
     for words in (["check"], ["migrate", "-o", tmp_path / "x"], ["diff", tmp_path / "b"]):
         verb, *rest = words
         assert "no such file" in here("tlt-spec", verb, tmp_path / "a.txt", *rest, check=3).stderr

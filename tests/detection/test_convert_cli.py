@@ -45,6 +45,16 @@ def test_a_conversion(cli: Cli, spec: Path, tmp_path: Path) -> None:
     assert events[-1]["kpi"] == {"objects": {"car": 4, "person": 2}}
 
 
+@pytest.mark.parametrize(("folder", "found"), [("", True), ("/images", False)])
+def test_image_directory_path(
+    here: Cli, spec: Path, layouts: Layouts, tmp_path: Path, folder: str, found: bool
+) -> None:
+    spec.write_text(spec.read_text() + f'image_directory_path: "{layouts.root}/kitti{folder}"')
+    done = here(NAME, "-d", spec, "-o", tmp_path / "out/a", "-q", check=0)
+    lost = f"would not find {layouts.root}/kitti/images/images/000000.png"
+    assert done.stderr.count(lost) == (not found)
+
+
 def test_published_spellings_and_json(cli: Cli, spec: Path, tmp_path: Path) -> None:
     done = cli(
         NAME, "--dataset_export_spec", spec, "--output_filename", tmp_path / "a", "--validation_fold", 0,

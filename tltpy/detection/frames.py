@@ -130,9 +130,14 @@ def list_files(folder: Path, extensions: Iterable[str]) -> list[str]:
     return sorted(names)
 
 
+def root_path(path: str) -> Path:
+    """A relative path is taken from $DATA_BASE_PATH, else from the working folder."""
+    return Path(os.environ.get("DATA_BASE_PATH", "")) / Path(path).expanduser()
+
+
 def root_folder(root_directory_path: str) -> Path:
     """A relative path is taken from $DATA_BASE_PATH, else from the working folder; DataError where there is none."""
-    root = Path(os.environ.get("DATA_BASE_PATH", "")) / Path(root_directory_path).expanduser()
+    root = root_path(root_directory_path)
     if not root.is_dir():
         raise DataError(
             f"{root}: no such folder",

@@ -9,7 +9,7 @@ from typing import Any
 from tltpy.detection import convert
 from tltpy.detection.findings import Finding, count_kinds
 from tltpy.detection.frames import Source
-from tltpy.detection.sources import open_source
+from tltpy.detection.sources import misplaced, open_source
 from tltpy.detection.tally import Tally, object_lines
 from tltpy.log import Log
 from tltpy.spec.detection_pb2 import DatasetExportConfig
@@ -53,6 +53,8 @@ def run(request: Request, log: Log) -> dict[str, Any]:
     log.status("STARTED", "Starting tfrecords conversion.")
     source = open_source(config)
     _say_images(source, log)
+    if lost := misplaced(config, source):
+        log.warn(lost, "frame ids such as image_2/000001 are relative to image_directory_path")
     total = sum(map(len, source.partitions))
     with (
         pool.workers(request.workers, request.cluster, log.warn) as workers,

@@ -36,11 +36,11 @@ class Verdict:
 
 
 def check(path: Path, name: str | None = None, *, paths: bool = True, everything: bool = False) -> Verdict:
-    """Of the kind `name`, or of the kind that the file's sections fit. `paths`: what it points to is looked at, too.
-
-    Raises SpecError only where there is no file to read.
-    """
-    parsed = parse(text_of(path))
+    """Of the kind `name`, or of the kind that the file's sections fit. `paths`: what it points to is looked at, too."""
+    try:
+        parsed = parse(text_of(path))
+    except SpecError as error:
+        return Verdict(None, "", tuple(error.problems))
     kind = kinds.kind(name) if name else kinds.of(parsed)
     try:
         spec: Spec[Any] = load(path, kind.message, expand=paths)
@@ -90,7 +90,7 @@ def _look_at_source(config: Any, everything: bool) -> list[Finding]:
     from tltpy.detection.classes import normal
     from tltpy.detection.findings import count_kinds
     from tltpy.detection.frames import read_frame
-    from tltpy.detection.sources import open_source
+    from tltpy.detection.sources import misplaced, open_source
 
     layout = config.WhichOneof("convert_config_type")
     try:
@@ -109,6 +109,8 @@ def _look_at_source(config: Any, everything: bool) -> list[Finding]:
     ]  # fmt: skip
     if not any(reading.record is not None for reading in readings):
         found.append(Finding(layout, f"not one of the {len(readings)} pictures looked at can be used"))
+    if lost := misplaced(config, source):
+        found.append(Finding("image_directory_path", lost, warning=True))
     names = {name for reading in readings for name in reading.class_names}
     keys = {normal(key) for key in config.target_class_mapping}
     unmapped = sorted(name for name in names if normal(name) not in keys)
