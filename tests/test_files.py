@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,3 +103,24 @@ def test_refuse_existing(tmp_path: Path) -> None:
             files.refuse_existing(path, overwrite=False)
         assert "--overwrite" in caught.value.hints[0]
         files.refuse_existing(path, overwrite=True)
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    old = time.time() - 2 * files.NEW_S
+    for name in (".dead.tlt.0123abcd.part", ".new.tlt.0123abcd.part", "kept.part", ".kept", "kept.tlt"):
+        (tmp_path / name).write_bytes(b"x")
+    folder = tmp_path / ".tfrecords.0123abcd.part"
+    folder.mkdir()
+    (folder / "shard").write_bytes(b"x")
+    for path in tmp_path.iterdir():
+        if "new" not in path.name:
+            os.utime(path, (old, old))
+    with files.atomic(tmp_path / "living.tlt") as file:
+        file.write(b"half")
+        (living,) = tmp_path.glob(".living*.part")
+        file.flush()
+        os.utime(living, (old, old))
+        files.sweep(tmp_path)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".kept", ".new.tlt.0123abcd.part", "kept.part", "kept.tlt", "living.tlt"]
+    files.sweep(tmp_path / "missing")

@@ -114,3 +114,13 @@ def test_what_is_said_is_copied_to_a_file_as_well(tmp_path: Path) -> None:
     assert path.read_text() == "run 0\nrun 1\n"
     with pytest.raises(DataError, match="cannot be written"):
         log.copy_to(tmp_path)
+
+
+def test_half_a_line_of_a_killed_run_goes_when_the_run_goes_on(tmp_path: Path) -> None:
+    whole = '{"status": "STARTED"}\n'
+    (tmp_path / "status.json").write_text(whole + '{"status": "RUNN')
+    log = Log("tlt-train", quiet=True)
+    log.open_status(tmp_path, append=True)
+    log.status("RUNNING", "epoch 2 finished")
+    lines = (tmp_path / "status.json").read_text().splitlines()
+    assert lines[0] == whole.strip() and [json.loads(line)["status"] for line in lines] == ["STARTED", "RUNNING"]

@@ -4,14 +4,19 @@ Any room may import this one. A disk that is full, or a folder that may not be w
 """
 
 import errno
+import fcntl
 import os
 import secrets
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from tltpy.errors import DataError, UsageError
+
+NEW_S = 60.0  # a file younger than this may belong to a process that has not claimed it yet
 
 
 @contextmanager
@@ -23,6 +28,7 @@ def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with sibling.open(mode) as file:
+                claim(file.fileno())
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -31,6 +37,28 @@ def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             with suppress(OSError):
                 sibling.unlink()
             raise
+
+
+def claim(descriptor: int) -> None:
+    """Marks an open file or folder as in use until it is closed or the process ends, for `sweep`."""
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def sweep(folder: str | Path) -> None:
+    """Removes the unfinished files and folders that a killed process left in a folder.
+
+    What a living process writes is claimed; what is so new that it may not be claimed yet is left alone.
+    """
+    for path in Path(folder).glob(".*.part"):
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(descriptor).st_mtime > NEW_S:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            finally:
+                os.close(descriptor)
 
 
 def write_text(path: str | Path, text: str) -> None:

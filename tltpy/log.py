@@ -56,8 +56,10 @@ class Log:
         """Starts (or goes on with) results_dir/status.json, the published name; it holds JSON lines."""
         if self.rank == 0:
             self._status = results_dir / "status.json"
-            if not append:
-                self._status.write_text("")
+            text = self._status.read_bytes() if append and self._status.exists() else b""
+            whole = text[: text.rfind(b"\n") + 1]  # a run that was killed may have left half a line
+            if whole != text or not append:
+                self._status.write_bytes(whole)
 
     def status(self, state: str, message: str, **facts: Any) -> None:
         """Appends one event: date, time, status, message and the facts given."""

@@ -18,7 +18,7 @@ from tltpy.data.loader import Loader
 from tltpy.errors import DataError, Interrupted, TltError, UsageError
 from tltpy.log import Log
 from tltpy.optim.averaging import Average
-from tltpy.steps import checkpoint, evaluation, models, processes, recipe
+from tltpy.steps import checkpoint, evaluation, folder, models, processes, recipe
 from tltpy.steps.checkpoint import Position, Trainee
 from tltpy.steps.history import Events, History, flat
 from tltpy.steps.initial import epochs_behind, initial_weights
@@ -47,7 +47,7 @@ class TrainRequest:
 def run(request: TrainRequest, log: Log) -> dict[str, Any]:
     """Trains; the result names the files written and the last and best measurement."""
     if not request.dry_run and not request.resume:
-        _refuse_results(request)
+        folder.refuse_results(request.results_dir, request.overwrite)
     torch.manual_seed(request.cfg.random_seed)
     group = processes.join(request.gpu_index)
     log.rank = group.rank
@@ -252,6 +252,7 @@ class Training:
         """Leaves a checkpoint and ends the step with the exit code of the signal."""
         if self.group.first:
             self._save_last()
+            self.log.status("RUNNING", "state saved")
         terminated = self.group.any(self.signals.caught == signal.SIGTERM)
         position = self.trainee.position
         where = f"epoch {position.epoch + 1}, step {position.step}" if position.step else f"epoch {position.epoch}"
@@ -349,12 +350,15 @@ class Training:
     def _open_folder(self) -> None:
         with files.translated(self.folder):
             (self.folder / "weights").mkdir(parents=True, exist_ok=True)
+            files.sweep(self.folder / "weights")
             self.log.open_status(self.folder, append=self.request.resume)
         files.write_text(self.folder / "spec.txt", self.metadata["spec"])
         labels = self.task.graphs(self.network, self.cfg)[0].metadata.get("labels")
         if labels:
             files.write_text(self.folder / "model_output_labels.txt", "".join(f"{label}\n" for label in labels))
         self.log.status("STARTED", "training", **self._run_facts())
+        if not self.request.resume:
+            self._save_last()  # a run that is killed at once can be resumed, too
 
     def _dry_run(self) -> dict[str, Any]:
         """One step and one batch of validation; nothing is written."""
@@ -375,16 +379,3 @@ class Training:
 
 def _short(measured: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in measured.items() if "_" not in name}
-
-
-def _refuse_results(request: TrainRequest) -> None:
-    weights = request.results_dir / "weights"
-    if weights.is_dir() and not any(weights.iterdir()) and (request.results_dir / "status.json").exists():
-        return  # a run that failed before it had any result
-    if weights.is_dir() and any(weights.iterdir()) and not request.overwrite:
-        raise UsageError(
-            f"{request.results_dir}: the folder holds the results of a run",
-            "go on with it: --resume",
-            "replace it: --overwrite, or name another folder",
-        )
-    files.refuse_existing(request.results_dir, request.overwrite)
