@@ -1,7 +1,6 @@
 """augment: a KITTI data set -> a copy of it, each picture changed as the spec says, its boxes with it."""
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,9 +18,8 @@ from tltpy.log import Log
 from tltpy.spec.augment_pb2 import AugmentConfig
 from tltpy.spec.load import Spec
 from tltpy.steps import contradictions, pool
+from tltpy.steps import findings as told
 
-SHOWN = 10
-"""Findings of one kind that are told one by one; -v tells all."""
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
 
 
@@ -81,7 +79,7 @@ def run(request: Request, log: Log) -> dict[str, Any]:
             made.extend(batch)
             progress.advance(len(batch))
         findings = [*findings, *(finding for copy in made for finding in copy.findings)]
-        _warn(findings, log)
+        told.warn(findings, log)
         if not any(copy.made for copy in made):
             raise DataError("no picture of the data set can be read", *map(str, findings[:3]))
     return _result(request, made, findings)
@@ -151,17 +149,6 @@ def _paint(device: str) -> copies.Paint:
     from tltpy.detection import offline_torch
 
     return partial(offline_torch.apply, device=device)
-
-
-def _warn(findings: Sequence[Finding], log: Log) -> None:
-    said: Counter[str] = Counter()
-    for finding in findings:
-        said[finding.kind] += 1
-        if said[finding.kind] <= SHOWN or log.verbose:
-            log.warn(str(finding))
-    for kind, count in said.items():
-        if count > SHOWN and not log.verbose:
-            log.warn(f"{kind}: {count - SHOWN} more", "-v tells all of them")
 
 
 def _result(request: Request, made: Sequence[Copy], findings: Sequence[Finding]) -> dict[str, Any]:

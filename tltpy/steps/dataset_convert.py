@@ -1,23 +1,20 @@
 """dataset_convert: a detection data set in its original layout -> TFRecord shards, or a report of its faults."""
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tltpy.detection import convert
-from tltpy.detection.findings import Finding, count_kinds
+from tltpy.detection.findings import count_kinds
 from tltpy.detection.frames import Source
 from tltpy.detection.sources import misplaced, open_source
 from tltpy.detection.tally import Tally, object_lines
 from tltpy.log import Log
 from tltpy.spec.detection_pb2 import DatasetExportConfig
 from tltpy.spec.load import Spec
-from tltpy.steps import contradictions, pool
+from tltpy.steps import contradictions, findings, pool
 
-SHOWN = 10
-"""Findings of one kind that are told one by one; --check and -v tell all."""
+CHECK = "--check lists them all"
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ def run(request: Request, log: Log) -> dict[str, Any]:
         pool.workers(request.workers, request.cluster, log.warn) as workers,
         log.progress("reading", total) as progress,
     ):
-        report = convert.Report(progress=progress.advance, say=log.info, warn=lambda findings: _warn(findings, log))
+        report = convert.Report(progress.advance, log.info, lambda found: findings.warn(found, log, CHECK))
         tally = _tally(request, source, workers, report)
     if not request.check:
         _say_summary(tally, log)
@@ -96,17 +93,6 @@ def _say_images(source: Source, log: Log) -> None:
     for number, count in enumerate(counts):
         if count == 0:
             log.warn(f"partition {number} is empty: no shard is written for it")
-
-
-def _warn(findings: Sequence[Finding], log: Log) -> None:
-    said: Counter[str] = Counter()
-    for finding in findings:
-        said[finding.kind] += 1
-        if said[finding.kind] <= SHOWN or log.verbose:
-            log.warn(str(finding))
-    for kind, count in said.items():
-        if count > SHOWN and not log.verbose:
-            log.warn(f"{kind}: {count - SHOWN} more", "--check lists them all")
 
 
 def _say_summary(tally: Tally, log: Log) -> None:

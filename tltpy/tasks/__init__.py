@@ -82,6 +82,17 @@ def renamed(name: str) -> Mapping[str, str]:
     return names
 
 
+def view(name: str, cfg: Any) -> Any:
+    """How a picture comes to the network's input by a canonical spec: detection.anchors.View.
+
+    UsageError where the task has no anchors.
+    """
+    found = getattr(import_module(f"tltpy.tasks.{entry(name).name}"), "view", None)
+    if found is None:
+        raise UsageError(f"{name} has no anchors")
+    return found(cfg)
+
+
 def load(name: str) -> "Task":
     """The task itself; imports torch."""
     task: Task = import_module(f"tltpy.tasks.{entry(name).name}.task").TASK

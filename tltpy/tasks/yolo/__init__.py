@@ -67,6 +67,22 @@ def parse_anchors(text: str) -> list[tuple[float, float]]:
     return pairs
 
 
+def view(cfg: Any) -> Any:
+    """How a picture comes to the network's input, as detection.anchors.View; anchors are sizes there."""
+    from tltpy.detection.anchors import View
+
+    augmentation = cfg.augmentation_config
+    pre = augmentation.preprocessing
+    if not augmentation.HasField("preprocessing"):
+        return View((augmentation.output_height, augmentation.output_width))
+    crop = (pre.crop_left, pre.crop_top, pre.crop_right, pre.crop_bottom)
+    return View(
+        (pre.output_image_height, pre.output_image_width),
+        crop_xyxy=crop if any(crop) else None,
+        scale_xy=(pre.scale_width or 1.0, pre.scale_height or 1.0),
+    )
+
+
 def check(cfg: Any) -> list[Finding]:
     """Problems and warnings that no field limit can express; paths are those of the file as it was written."""
     return [
