@@ -3,8 +3,9 @@
     python benchmarks/conversion.py --images 3000
     python benchmarks/conversion.py --images 30000 --workers 2
 
-One core, and with --workers that many processes beside it, started before the clock. The data set is made: pictures of KITTI's size, eight objects each. Ratios against reading the same files'
-bytes and against decoding the same pictures, in the same run; prints a table.
+One core, and with --workers that many processes beside it, started before the clock. The data set is made: pictures of
+KITTI's size, eight objects each. Ratios against reading the same files' bytes and against decoding the same pictures,
+in the same run; prints a table.
 """
 
 import argparse

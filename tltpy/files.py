@@ -20,8 +20,12 @@ NEW_S = 60.0  # a file younger than this may belong to a process that has not cl
 
 
 @contextmanager
-def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Opens a sibling of `path`; when the block ends well it is flushed to disk and renamed to `path`, else removed."""
+def atomic(path: str | Path, mode: str = "wb", *, flush: bool = True) -> Iterator[IO[Any]]:
+    """Opens a sibling of `path`; when the block ends well it is flushed to disk and renamed to `path`, else removed.
+
+    Without `flush` the file survives the end of the process, but not that of the machine: for files in a folder that
+    is flushed as a whole before anybody sees it.
+    """
     path = Path(path)
     sibling = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     with translated(path):
@@ -31,7 +35,8 @@ def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
                 claim(file.fileno())
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                if flush:
+                    os.fsync(file.fileno())
             os.replace(sibling, path)
         except BaseException:
             with suppress(OSError):

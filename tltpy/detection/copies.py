@@ -24,7 +24,7 @@ from tltpy.detection.findings import Finding
 from tltpy.detection.frames import Frame, checked, list_files, read_text
 from tltpy.detection.records import BOX, table_from_record
 from tltpy.errors import DataError
-from tltpy.files import atomic, translated, write_text
+from tltpy.files import atomic, translated
 
 ANNOTATED = "images_annotated"
 _ANY_LENGTH = 1 << 30
@@ -110,7 +110,7 @@ def make(
     names, table, copy = _labels(frame, size_hw, change)
     if copy.labelled:
         text = "".join(f"{_row(name, row)}\n" for name, row in zip(names, table.tolist(), strict=True))
-        write_text(target.root / target.labels / frame.label_path.name, text)
+        _write(target.root / target.labels / frame.label_path.name, text.encode())
     if annotate is not None:
         labels = [annotate.index(name.lower()) for name in names]
         canvas = picture if picture.shape[2] == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
@@ -174,8 +174,12 @@ def _row(name: str, numbers: list[float]) -> str:
 def _write_picture(path: Path, picture: np.ndarray) -> None:
     done, data = cv2.imencode(path.suffix.lower(), picture)
     assert done, path
-    with atomic(path) as file:
-        file.write(data.tobytes())
+    _write(path, data.data)
+
+
+def _write(path: Path, data: bytes | memoryview) -> None:
+    with atomic(path, flush=False) as file:
+        file.write(data)
 
 
 def _folders(layout: Layout) -> list[str]:
@@ -185,6 +189,7 @@ def _folders(layout: Layout) -> list[str]:
 def _publish(staging: Layout, target: Layout) -> None:
     for path in staging.root.rglob(".*.part"):  # of workers that died
         path.unlink()
+    os.sync()  # all files at once: to wait for each would take longer than to make them
     if not target.root.exists() or not any(target.root.iterdir()):
         os.replace(staging.root, target.root)
         return
