@@ -115,7 +115,7 @@ def _entry(path: str, info: FieldInfo, *, inner: bool = False, places: tuple[str
     comment = comments.comment(info.full_name)
     if inner and section is not None:
         about = comments.comment(section.full_name)
-        comment = about if about.startswith(comment.rstrip(".")) else f"{comment} {about}"
+        comment = _joined(comment, about)
     below = fields(section) if inner and section is not None else {}
     return Entry(
         path=path,
@@ -131,3 +131,9 @@ def _entry(path: str, info: FieldInfo, *, inner: bool = False, places: tuple[str
         fields=tuple(_entry(f"{path}.{name}", each) for name, each in below.items()),
         places=places,
     )
+
+
+def _joined(comment: str, about: str) -> str:
+    """The comment of a section and that of its message, which often say the same."""
+    first, second = comment.rstrip(".").lower(), about.rstrip(".").lower()
+    return about if first in second else comment if second in first else f"{comment} {about}"

@@ -41,7 +41,10 @@ def _section(message: Message) -> Iterator[str]:
 def _set(message: Message, info: FieldInfo) -> Iterator[str]:
     held = getattr(message, info.name)
     if info.kind != "section" or info.is_map:
-        yield from lines_of(message, info)
+        lines = list(lines_of(message, info))
+        if len(lines) > 1 and not info.is_map:
+            lines = [f"{info.name}: [{', '.join(line.partition(' ')[2] for line in lines)}]"]
+        yield from lines
         return
     for section in held if info.repeated else [held]:
         yield f"{info.name} {{"
