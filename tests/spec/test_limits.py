@@ -34,7 +34,7 @@ BOUNDS = [
     (training_pb2.TrainingConfig, "image_cache_share", [0.0, 0.9], [0.95, float("nan")]),
     (training_pb2.AdamConfig, "beta1", [0.9], [0.0, 1.0, float("inf")]),
     (detection_pb2.AugmentationConfig, "output_channel", [0, 1, 3], [2, -1]),
-    (yolo_pb2.YoloConfig, "arch", ["resnet", "darknet"], ["", "vgg", "ResNet"]),
+    (yolo_pb2.YoloConfig, "arch", ["resnet", "darknet", "vgg", "efficientnet_b0"], ["", "vgg16", "ResNet"]),
 ]
 
 

@@ -64,7 +64,8 @@ CASES = [
      's.txt:1:21: "arch" must be text in quotes, not resnet',
      '-> write "resnet"'),
     ('yolo_config { arch: "Resnet" }',
-     's.txt:1:21: "arch" must be resnet or darknet, not "Resnet"',
+     's.txt:1:21: "arch" must be resnet, vgg, darknet, googlenet, mobilenet_v1, mobilenet_v2, squeezenet or '
+     'efficientnet_b0, not "Resnet"',
      '-> did you mean "resnet"?'),
     ("yolo_config { freeze_blocks: [0, 1.5, -1] }",
      's.txt:1:34: "freeze_blocks" must be at least 0 and a whole number, not 1.5',
@@ -102,7 +103,7 @@ CASES = [
      '-> a plain " is needed: this character comes from a word processor or a web page'),
     ('yolo_config {\n  arch: "resnet\n  nlayers: 20\n}',
      's.txt:2:9: the closing quote of "arch" is missing',
-     's.txt:3:12: "nlayers" must be 10, 18, 19, 34, 50, 53 or 101, not 20'),
+     's.txt:3:12: "nlayers" must be 10, 16, 18, 19, 34, 50, 53 or 101, not 20'),
     ("nms_config { top_k: 0 } }",
      's.txt:1:21: "top_k" must be at least 1, not 0',
      "s.txt:1:25: a `}` too many: no section is open here"),
@@ -133,7 +134,7 @@ def test_every_problem_at_once_in_the_order_of_the_file() -> None:
         's.txt:3:3: unknown field "batch" in TrainingConfig',
         "-> TrainingConfig has "
         + ", ".join(field.name for field in yolo_pb2.Experiment().training_config.DESCRIPTOR.fields),
-        's.txt:6:12: "nlayers" must be 10, 18, 19, 34, 50, 53 or 101, not 17',
+        's.txt:6:12: "nlayers" must be 10, 16, 18, 19, 34, 50, 53 or 101, not 17',
         's.txt:7:3: "arch" has no value',
         's.txt:8:27: "batch_size" must be at least 1, not 0',
     ]

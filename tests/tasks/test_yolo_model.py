@@ -1,44 +1,36 @@
 """Shapes, strides and parameter counts of the network; freezing; decoding against a slow implementation."""
 
 import math
+from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from parameter_counts import BACKBONES, unit
 from torch import nn
 
+from tltpy import tasks
 from tltpy.nn.layers import ConvUnit
+from tltpy.tasks.yolo.architectures import ARCHITECTURES, architecture
 from tltpy.tasks.yolo.decode import OUTPUTS, Anchors, Postprocess
 from tltpy.tasks.yolo.model import YoloV3
-
-ALL = [
-    ("resnet", 10),
-    ("resnet", 18),
-    ("resnet", 34),
-    ("resnet", 50),
-    ("resnet", 101),
-    ("darknet", 19),
-    ("darknet", 53),
-]
 
 
 def network(arch: str = "resnet", layers: int = 10, blocks: int = 2, **more: object) -> YoloV3:
     return YoloV3(arch=arch, layers=layers, conv_blocks=blocks, anchors=[3, 2, 1], classes=4, **more)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("arch", "layers"), ALL)
-def test_maps_have_strides_32_16_8(arch: str, layers: int) -> None:
+@pytest.mark.parametrize(("arch", "layers"), BACKBONES)
+def test_maps_have_strides_32_16_8_and_those_of_vgg_16_8_4(arch: str, layers: int) -> None:
     with torch.device("meta"):
         outputs = network(arch, layers)({"Input": torch.empty(2, 3, 64, 96)})
+    strides = (16, 8, 4) if arch == "vgg" else (32, 16, 8)
+    assert architecture(arch, layers).strides == strides
     assert {name: tuple(value.shape) for name, value in outputs.items()} == {
-        "big": (2, 27, 2, 3),
-        "mid": (2, 18, 4, 6),
-        "small": (2, 9, 8, 12),
+        name: (2, width, 64 // stride, 96 // stride)
+        for name, width, stride in zip(("big", "mid", "small"), (27, 18, 9), strides, strict=True)
     }
-
-
-def unit(inside: int, outside: int, kernel: int) -> int:
-    return inside * outside * kernel**2 + 2 * outside  # convolution, then scale and shift
 
 
 def head(big: int, mid: int, small: int, c0: int, c1: int, blocks: int) -> int:
@@ -50,51 +42,38 @@ def head(big: int, mid: int, small: int, c0: int, c1: int, blocks: int) -> int:
     return total + sum((width + 1) * 9 * count for width, count in ((4 * c0, 3), (2 * c0, 2), (2 * c1, 1)))
 
 
-def resnet(depths: tuple[int, ...], bottleneck: bool) -> int:
-    total, width_in = unit(3, 64, 7), 64
-    for depth, width in zip(depths, (64, 128, 256, 512), strict=True):
-        for _ in range(depth):
-            out = 4 * width if bottleneck else width
-            inner = (
-                (unit(width_in, width, 1) + unit(width, width, 3) + unit(width, out, 1))
-                if bottleneck
-                else (unit(width_in, width, 3) + unit(width, width, 3))
-            )
-            total += inner + unit(width_in, out, 1)
-            width_in = out
-    return total
-
-
-def darknet53() -> int:
-    total, width_in = unit(3, 32, 3), 32
-    for width, repeats in zip((64, 128, 256, 512, 1024), (1, 2, 8, 8, 4), strict=True):
-        total += unit(width_in, width, 3) + repeats * (unit(width, width // 2, 1) + unit(width // 2, width, 3))
-        width_in = width
-    return total
-
-
-def darknet19() -> int:
-    widths = [3, 32, 64, 128, 64, 128, 256, 128, 256, 512, 256, 512, 256, 512, 1024, 512, 1024, 512, 1024]
-    kernels = [3, 3, 3, 1, 3, 3, 1, 3, 3, 1, 3, 1, 3, 3, 1, 3, 1, 3]
-    return sum(unit(a, b, k) for a, b, k in zip(widths[:-1], widths[1:], kernels, strict=True))
+# the convolutions between backbone and neck; widths of the big, mid and small map at the neck; of the head
+SMALL_RESNET = (unit(512, 512, 3), (512, 256, 128), (128, 64))
+DEEP_RESNET = (unit(2048, 1024, 3), (1024, 512, 256), (256, 128))
+PUBLISHED = {
+    ("resnet", 10): SMALL_RESNET,
+    ("resnet", 18): SMALL_RESNET,
+    ("resnet", 34): SMALL_RESNET,
+    ("resnet", 50): DEEP_RESNET,
+    ("resnet", 101): DEEP_RESNET,
+    ("darknet", 19): (0, (1024, 512, 256), (256, 128)),
+    ("darknet", 53): (0, (1024, 512, 256), (256, 128)),
+    ("vgg", 16): (0, (512, 512, 256), (256, 128)),
+    ("vgg", 19): (0, (512, 512, 256), (256, 128)),
+    ("googlenet", 0): (unit(1024, 1024, 3) + unit(832, 512, 3) + unit(832, 256, 3), (1024, 512, 256), (256, 128)),
+    ("mobilenet_v1", 0): (unit(512, 512, 3), (512, 256, 128), (128, 64)),
+    ("mobilenet_v2", 0): (unit(96, 96, 3), (96, 64, 32), (32, 16)),
+    ("squeezenet", 0): (unit(512, 128, 3) + 2 * unit(512, 128, 1), (128, 128, 128), (64, 64)),
+    ("efficientnet_b0", 0): (unit(480, 256, 3), (1280, 672, 256), (256, 128)),
+}
 
 
 @pytest.mark.parametrize("blocks", [0, 1, 2])
-@pytest.mark.parametrize(("arch", "layers", "backbone", "taps", "neck"), [
-    ("resnet", 10, resnet((1, 1, 1, 1), False) + unit(512, 512, 3), (512, 256, 128), (128, 64)),
-    ("resnet", 18, resnet((2, 2, 2, 2), False) + unit(512, 512, 3), (512, 256, 128), (128, 64)),
-    ("resnet", 34, resnet((3, 4, 6, 3), False) + unit(512, 512, 3), (512, 256, 128), (128, 64)),
-    ("resnet", 50, resnet((3, 4, 6, 3), True) + unit(2048, 1024, 3), (1024, 512, 256), (256, 128)),
-    ("resnet", 101, resnet((3, 4, 23, 3), True) + unit(2048, 1024, 3), (1024, 512, 256), (256, 128)),
-    ("darknet", 19, darknet19(), (1024, 512, 256), (256, 128)),
-    ("darknet", 53, darknet53(), (1024, 512, 256), (256, 128)),
-])  # fmt: skip
-def test_parameters_follow_from_the_published_widths(
-    arch: str, layers: int, backbone: int, taps: tuple[int, int, int], neck: tuple[int, int], blocks: int
-) -> None:
+@pytest.mark.parametrize(("arch", "layers"), BACKBONES)
+def test_parameters_follow_from_the_published_widths(arch: str, layers: int, blocks: int) -> None:
+    between, taps, neck = PUBLISHED[arch, layers]
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in network(arch, layers, blocks).parameters())
-    assert count == backbone + head(*taps, *neck, blocks)
+    assert count == BACKBONES[arch, layers] + between + head(*taps, *neck, blocks)
+
+
+def test_every_architecture_is_asked() -> None:
+    assert {(arch, layers) for arch, sizes in ARCHITECTURES.items() for layers in sizes} == set(BACKBONES)
 
 
 def test_darknet53_with_a_full_head_is_the_paper_s_network() -> None:
@@ -110,10 +89,23 @@ def test_frozen_blocks_have_no_gradient_and_their_normalization_has() -> None:
     blocks = model.taps.backbone.blocks()
     trained = [
         {type(layer) for layer in block.modules() if any(p.requires_grad for p in layer.parameters(recurse=False))}
-        for block in blocks
+        for block in blocks.values()
     ]
     both, frozen = {nn.Conv2d, nn.BatchNorm2d}, {nn.BatchNorm2d}
     assert trained == [frozen, both, frozen, both, both]
+
+
+@pytest.mark.parametrize(("arch", "layers"), [(arch, next(iter(sizes))) for arch, sizes in ARCHITECTURES.items()])
+def test_every_block_that_a_spec_may_name_is_frozen(arch: str, layers: int) -> None:
+    named = architecture(arch, layers).freezable
+    with torch.device("meta"):
+        model = network(arch, layers, freeze_blocks=named)
+    for number, block in model.taps.backbone.blocks().items():
+        convolutions = [layer for layer in block.modules() if isinstance(layer, nn.Conv2d)]
+        trained = [p.requires_grad for layer in convolutions for p in layer.parameters()]
+        assert trained and set(trained) == {number not in named}
+    outside = [p for name, p in model.named_parameters() if not name.startswith("taps.backbone")]
+    assert all(parameter.requires_grad for parameter in outside)
 
 
 def test_frozen_normalization_of_the_backbone_stays_as_it_is_and_the_head_s_moves() -> None:
@@ -129,13 +121,28 @@ def test_frozen_normalization_of_the_backbone_stays_as_it_is_and_the_head_s_move
     assert moved == {name for name in before if not name.startswith("taps.backbone")}
 
 
-def test_force_relu_leaves_no_leaky_unit() -> None:
-    for arch, layers in (("resnet", 18), ("darknet", 19)):
-        kinds = {
-            force: {type(layer) for layer in network(arch, layers, force_relu=force).modules()}
-            for force in (False, True)
-        }
-        assert nn.LeakyReLU in kinds[False] and nn.LeakyReLU not in kinds[True]
+def test_force_relu_replaces_leaky_units_and_no_others() -> None:
+    others = {"mobilenet_v2": nn.ReLU6, "efficientnet_b0": nn.SiLU}
+    for arch, sizes in ARCHITECTURES.items():
+        with torch.device("meta"):
+            models = [network(arch, next(iter(sizes)), force_relu=force) for force in (False, True)]
+        plain, forced = (Counter(type(layer) for layer in model.modules()) for model in models)
+        assert plain[nn.LeakyReLU] > 0 and forced[nn.LeakyReLU] == 0
+        assert forced[nn.ReLU] == plain[nn.ReLU] + plain[nn.LeakyReLU]
+        kind = others.get(arch, nn.Sigmoid)
+        assert forced[kind] == plain[kind] and (arch not in others or plain[kind] > 20)
+
+
+def test_the_truth_is_found_again_at_the_strides_of_vgg(yolo_cfg: Any) -> None:
+    yolo_cfg.yolo_config.arch, yolo_cfg.yolo_config.nlayers = "vgg", 16
+    task = tasks.load("yolo")
+    records = [task.example(yolo_cfg, np.random.default_rng(seed)) for seed in range(3)]
+    batch = task.collate([task.sample(record, yolo_cfg, None) for record in records])
+    predictions, _ = task.decode(task.ideal(batch, yolo_cfg), batch, None, yolo_cfg)
+    metric = task.metric(yolo_cfg)
+    metric.update(predictions, batch)
+    present = [name for name, count in metric.result()["truths"].items() if count]
+    assert present and all(metric.result()["AP"][name] == pytest.approx(1.0) for name in present)
 
 
 def test_one_channel_pictures_need_a_first_layer_of_one_channel() -> None:

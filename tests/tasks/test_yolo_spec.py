@@ -64,6 +64,14 @@ ERRORS: list[tuple[dict[str, str], str, str]] = [
     ({"yolo_config": 'small_anchor_shape: "[(1, -2)]"'}, "yolo_config.small_anchor_shape", "all sides above 0"),
     ({"yolo_config": 'arch: "resnet" nlayers: 53'}, "yolo_config.nlayers", "resnet has no 53 layers"),
     ({"yolo_config": 'arch: "darknet" nlayers: 18'}, "yolo_config.nlayers", "darknet has no 18 layers"),
+    ({"yolo_config": 'arch: "vgg" nlayers: 18'}, "yolo_config.nlayers", "vgg has no 18 layers"),
+    ({"yolo_config": 'arch: "vgg"'}, "yolo_config.nlayers", "nlayers is missing"),
+    ({"yolo_config": 'arch: "vgg" nlayers: 16 freeze_blocks: 0'}, "yolo_config.freeze_blocks[0]", "no block 0"),
+    ({"yolo_config": 'arch: "googlenet" freeze_blocks: 10'}, "yolo_config.freeze_blocks[0]", "no block 10"),
+    ({"yolo_config": 'arch: "mobilenet_v1" freeze_blocks: 12'}, "yolo_config.freeze_blocks[0]", "no block 12"),
+    ({"yolo_config": 'arch: "mobilenet_v2" freeze_blocks: 14'}, "yolo_config.freeze_blocks[0]", "no block 14"),
+    ({"yolo_config": 'arch: "squeezenet" freeze_blocks: 9'}, "yolo_config.freeze_blocks[0]", "no block 9"),
+    ({"yolo_config": 'arch: "efficientnet_b0" freeze_blocks: 9'}, "yolo_config.freeze_blocks[0]", "no block 9"),
     ({"yolo_config": "freeze_blocks: 0 freeze_blocks: 4"}, "yolo_config.freeze_blocks[1]", "no block 4"),
     (
         {"yolo_config": 'arch: "darknet" nlayers: 53 freeze_blocks: 6'},
@@ -187,6 +195,7 @@ WARNINGS: list[tuple[dict[str, str], str, str]] = [
         "dataset_config.validation_fold",
         "no effect",
     ),
+    ({"yolo_config": 'arch: "googlenet" nlayers: 18'}, "yolo_config.nlayers", "googlenet comes in one size"),
     (training("enable_qat: true"), "training_config.enable_qat", "no effect"),
 ]
 
@@ -285,6 +294,24 @@ def test_a_spec_of_this_project_says_the_same_with_its_defaults_written_out(path
     again = parse_text(fill.dump(whole), MESSAGE)
     assert again.message == whole and tasks.canonical("yolo", again.message) == whole
     assert again.warnings == () and check(again.message) == []
+
+
+@pytest.mark.parametrize(
+    ("network", "layers", "stem"),
+    [
+        ("", 18, "yolo_resnet18"),
+        ('arch: "vgg" nlayers: 19', 19, "yolo_vgg19"),
+        ('arch: "mobilenet_v2"', None, "yolo_mobilenet_v2"),
+        ('arch: "squeezenet" nlayers: 18', None, "yolo_squeezenet"),
+    ],
+)
+def test_the_number_of_layers_is_written_out_where_it_means_something(
+    network: str, layers: int | None, stem: str
+) -> None:
+    whole = fill.filled(tasks.canonical("yolo", parsed(TLT2, yolo_config=network).message))
+    section = whole.yolo_config
+    assert (section.nlayers if section.HasField("nlayers") else None) == layers
+    assert tasks.load("yolo").stem(whole) == stem and check(whole) == []
 
 
 @pytest.mark.parametrize("base", [TLT2, TLT3], ids=["TLT2", "TLT3"])

@@ -28,6 +28,8 @@ class Darknet(nn.Module):
 
     def __init__(self, layers: int, *, in_channels: int = 3, activation: Activation = leaky_relu) -> None:
         super().__init__()
+        self.layers = layers
+        self.widths = {f"b{number}": width for number, width in enumerate(WIDTHS, 1)}
         self.conv1 = ConvUnit(in_channels, 32, kernel=3, activation=activation)
         width_in = 32
         for number, width in enumerate(WIDTHS):
@@ -35,17 +37,16 @@ class Darknet(nn.Module):
             self.add_module(f"b{number + 1}", stage)
             width_in = width
 
-    def blocks(self) -> list[nn.Module]:
-        return [self.conv1, *(getattr(self, f"b{number}") for number in range(1, 6))]
+    def blocks(self) -> dict[int, nn.Module]:
+        return {0: self.conv1, **{number: getattr(self, f"b{number}") for number in range(1, 6)}}
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """[B, in_channels, H, W] -> the outputs of stages 1-5 (strides 2, 4, 8, 16, 32; widths WIDTHS)."""
-        outputs = []
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """[B, in_channels, H, W] -> b1 to b5, the outputs of the stages (strides 2, 4, 8, 16, 32)."""
+        maps = {}
         x = self.conv1(x)
-        for stage in self.blocks()[1:]:
-            x = stage(x)
-            outputs.append(x)
-        return outputs
+        for number in range(1, 6):
+            x = maps[f"b{number}"] = getattr(self, f"b{number}")(x)
+        return maps
 
 
 def _stage_19(width_in: int, number: int, activation: Activation) -> nn.Sequential:

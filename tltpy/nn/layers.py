@@ -21,8 +21,19 @@ def relu() -> nn.Module:
     return nn.ReLU(inplace=True)
 
 
+def relu6() -> nn.Module:
+    return nn.ReLU6(inplace=True)
+
+
+def silu() -> nn.Module:
+    return nn.SiLU(inplace=True)
+
+
 class ConvUnit(nn.Module):
-    """Convolution without bias (padding kernel // 2 on every side), batch normalization and an activation or none."""
+    """Convolution (padding kernel // 2 on every side), batch normalization and an activation or none.
+
+    The convolution has a bias only where it is not normalized.
+    """
 
     def __init__(
         self,
@@ -32,13 +43,15 @@ class ConvUnit(nn.Module):
         kernel: int,
         stride: int = 1,
         groups: int = 1,
+        normalize: bool = True,
         activation: Activation | None = leaky_relu,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
-            in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False
+            in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=not normalize
         )
-        self.norm = nn.BatchNorm2d(out_channels, eps=BN_EPSILON, momentum=BN_MOMENTUM)
+        norm = nn.BatchNorm2d(out_channels, eps=BN_EPSILON, momentum=BN_MOMENTUM) if normalize else nn.Identity()
+        self.norm: nn.Module = norm
         self.act = activation() if activation else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,7 +83,8 @@ def freeze_convolutions(block: nn.Module) -> None:
     """The convolutions of the block are not trained; its normalization is, as published."""
     for layer in block.modules():
         if isinstance(layer, nn.Conv2d):
-            layer.weight.requires_grad_(False)
+            for parameter in layer.parameters():
+                parameter.requires_grad_(False)
 
 
 def freeze_normalization(module: nn.Module) -> None:

@@ -50,6 +50,7 @@ class ResNet(nn.Module):
 
     def __init__(self, layers: int, *, in_channels: int = 3, activation: Activation = relu) -> None:
         super().__init__()
+        self.layers = layers
         block = Bottleneck if layers in BOTTLENECK else BasicBlock
         expansion = 4 if layers in BOTTLENECK else 1
         self.conv1 = ConvUnit(in_channels, 64, kernel=7, stride=2, activation=activation)
@@ -60,20 +61,22 @@ class ResNet(nn.Module):
                 units[chr(ord("a") + index)] = block(width_in, width, stride if index == 0 else 1, activation)
                 width_in = width * expansion
             self.add_module(f"block_{number}", units)
-        self.widths = tuple(width * expansion for width in WIDTHS)
-        self.inner_widths = WIDTHS
+        self.widths = {
+            name: size
+            for number, width in enumerate(WIDTHS, 1)
+            for name, size in ((f"block_{number}_inner", width), (f"block_{number}", width * expansion))
+        }
 
-    def blocks(self) -> list[nn.Module]:
-        return [self.conv1, *(getattr(self, f"block_{number}") for number in range(1, 5))]
+    def blocks(self) -> dict[int, nn.Module]:
+        return {0: self.conv1, **{number: getattr(self, f"block_{number}") for number in range(1, 5)}}
 
-    def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """[B, in_channels, H, W] -> inner activations and outputs of the last unit of blocks 1-4 (strides 4, 8, 16,
-        16)."""
-        inners, outputs = [], []
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """[B, in_channels, H, W] -> block_1 to block_4, the outputs of the blocks (strides 4, 8, 16, 16), and
+        block_1_inner to block_4_inner, the activations within their last units."""
+        maps = {}
         x = self.conv1(x)
-        for block in self.blocks()[1:]:
-            for unit in block.values():  # type: ignore[operator]
-                inner, x = unit(x)
-            inners.append(inner)
-            outputs.append(x)
-        return inners, outputs
+        for number in range(1, 5):
+            for unit in getattr(self, f"block_{number}").values():
+                maps[f"block_{number}_inner"], x = unit(x)
+            maps[f"block_{number}"] = x
+        return maps

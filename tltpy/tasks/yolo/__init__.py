@@ -7,9 +7,8 @@ import ast
 from typing import Any
 
 from tltpy.spec.limits import Finding
+from tltpy.tasks.yolo.architectures import ARCHITECTURES, architecture, depths
 
-LAYERS = {"resnet": (10, 18, 34, 50, 101), "darknet": (19, 53)}
-FREEZABLE = {"resnet": range(4), "darknet": range(6)}
 # what other generations call the same -> its name here
 RENAMED = {
     "yolov3_config": "yolo_config",
@@ -27,7 +26,7 @@ COLORS = ("hue_rotation_max", "saturation_shift_max")  # that a grey picture has
 
 def canonical(cfg: Any) -> Any:
     """A copy in one form: yolo_config holds the network, validation_data_sources all validation data, whichever
-    generation's sections the file used; optimizer and schedule are named where it left them to be chosen."""
+    generation's sections the file used; optimizer, schedule and depth are named where it left them to be chosen."""
     merged = type(cfg)()
     merged.CopyFrom(cfg)
     data, training = merged.dataset_config, merged.training_config
@@ -41,6 +40,11 @@ def canonical(cfg: Any) -> Any:
     if merged.HasField("yolov3_config"):
         merged.yolo_config.CopyFrom(merged.yolov3_config)
         merged.ClearField("yolov3_config")
+    network = merged.yolo_config
+    if depths(network.arch):
+        network.nlayers = network.nlayers  # the default made explicit, which fill does not
+    else:
+        network.ClearField("nlayers")
     return merged
 
 
@@ -117,13 +121,23 @@ def _check_network(cfg: Any) -> list[Finding]:
             parse_anchors(getattr(network, name))
         except ValueError as error:
             found.append(Finding(f"{section}.{name}", str(error), ('write for instance "[(10, 13), (16, 30)]"',)))
-    allowed = LAYERS.get(network.arch, ())
+    return [*found, *_check_architecture(network, section)]
+
+
+def _check_architecture(network: Any, section: str) -> list[Finding]:
+    found: list[Finding] = []
+    if network.arch not in ARCHITECTURES:
+        return found  # its limit says so
+    allowed = depths(network.arch)
     if allowed and network.nlayers not in allowed:
-        choices = ", ".join(map(str, allowed))
-        found.append(
-            Finding(f"{section}.nlayers", f"{network.arch} has no {network.nlayers} layers", (f"it has {choices}",))
-        )
-    blocks = FREEZABLE.get(network.arch, range(0))
+        wrong = f"{network.arch} has no {network.nlayers} layers"
+        message = wrong if network.HasField("nlayers") else "nlayers is missing"
+        hint = f"{network.arch} has {', '.join(map(str, allowed))}"
+        found.append(Finding(f"{section}.nlayers", message, (hint,)))
+    elif network.HasField("nlayers") and not allowed:
+        message = f"it has no effect: {network.arch} comes in one size"
+        found.append(Finding(f"{section}.nlayers", message, warning=True))
+    blocks = architecture(network.arch, next(iter(ARCHITECTURES[network.arch]))).freezable
     for index, block in enumerate(network.freeze_blocks):
         if block not in blocks:
             hint = f"{network.arch} has the blocks {blocks.start}-{blocks.stop - 1}"

@@ -97,12 +97,19 @@ class Postprocess(nn.Module):
     graph."""
 
     def __init__(
-        self, *, anchors: Anchors, input_hw: tuple[int, int], confidence: float, iou: float, top_k: int
+        self,
+        *,
+        anchors: Anchors,
+        input_hw: tuple[int, int],
+        confidence: float,
+        iou: float,
+        top_k: int,
+        strides: tuple[int, int, int] = (32, 16, 8),
     ) -> None:
         super().__init__()
         self.anchors = anchors
         self.confidence, self.iou, self.top_k = confidence, iou, top_k
-        sizes = [(input_hw[0] // stride, input_hw[1] // stride) for stride in (32, 16, 8)]
+        sizes = [(input_hw[0] // stride, input_hw[1] // stride) for stride in strides]
         self.register_buffer("cells", grid(sizes, anchors, torch.device("cpu")), persistent=False)
         self.cells: Tensor
 

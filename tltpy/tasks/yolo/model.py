@@ -1,8 +1,8 @@
 """The network of YOLOv3: backbone, three taps, a neck from coarse to fine, one 1x1 output convolution a scale.
 
 Inputs  {"Input": float32 [B, 3 or 1, H, W], BGR 0..255 minus mean}, H and W multiples of 32.
-Outputs {"big": [B, A*(5+C), H/32, W/32], "mid": [..., H/16, W/16], "small": [..., H/8, W/8]}, raw; an anchor's
-values are (ty, tx, th, tw, objectness, class scores), y before x as published.
+Outputs {"big": [B, A*(5+C), H/32, W/32], "mid": [..., H/16, W/16], "small": [..., H/8, W/8]}, raw (strides 16, 8, 4
+with vgg); an anchor's values are (ty, tx, th, tw, objectness, class scores), y before x as published.
 
 B batch, A anchors of the scale, C classes.
 """
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tltpy.nn.darknet import Darknet
+from tltpy.nn.backbones import Backbone, backbone
 from tltpy.nn.layers import (
     Activation,
     ConvUnit,
@@ -25,40 +25,35 @@ from tltpy.nn.layers import (
     relu,
     set_momentum,
 )
-from tltpy.nn.resnet import BOTTLENECK, ResNet
+from tltpy.tasks.yolo.architectures import Tap, architecture
 
 OBJECT_PRIOR = -4.6  # logit of 0.01: at the start hardly any box is an object (Lin et al. 2017, section 4.1)
 
 
 class Taps(nn.Module):
-    """A backbone and the three maps that the neck starts from (strides 32, 16, 8)."""
+    """A backbone and the three maps that the neck starts from, big, mid and small."""
 
-    def __init__(self, arch: str, layers: int, *, in_channels: int, activation: Activation, native: Activation) -> None:
+    def __init__(self, backbone: Backbone, taps: Sequence[Tap], activation: Activation) -> None:
         super().__init__()
-        self.arch, self.layers = arch, layers
-        self.backbone: ResNet | Darknet
-        if arch == "resnet":
-            self.backbone = ResNet(layers, in_channels=in_channels, activation=relu)
-            deep = self.backbone.widths[3]
-            wide = layers in BOTTLENECK
-            self.widths = (1024, 512, 256) if wide else (512, 256, 128)
-            self.neck_widths = (256, 128) if wide else (128, 64)
-            self.yolo_expand_conv1 = ConvUnit(deep, self.widths[0], kernel=3, stride=2, activation=activation)
-        else:
-            self.backbone = Darknet(layers, in_channels=in_channels, activation=native)
-            self.widths, self.neck_widths = (1024, 512, 256), (256, 128)
+        self.backbone = backbone
+        self.taps = tuple(taps)
+        for number, tap in enumerate(self.taps, 1):
+            width = backbone.widths[tap.source]
+            assert tap.kernel or tap.width == width, f"{tap.source} has {width} channels"
+            if tap.kernel:
+                unit = ConvUnit(width, tap.width, kernel=tap.kernel, stride=tap.stride, activation=activation)
+                self.add_module(f"yolo_expand_conv{number}", unit)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[B, in_channels, H, W] -> maps of strides 32, 16, 8 with `widths` channels."""
-        if self.arch == "darknet":
-            *_, small, mid, big = self.backbone(x)
-            return big, mid, small
-        inners, outputs = self.backbone(x)
-        big = self.yolo_expand_conv1(outputs[3])
-        if self.layers in BOTTLENECK:
-            # both inner maps have stride 16, as published: the fine one is enlarged
-            return big, inners[3], F.interpolate(inners[2], scale_factor=2.0, mode="nearest")
-        return big, outputs[2], outputs[1]
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """[B, in_channels, H, W] -> a map for each tap."""
+        maps = self.backbone(x)
+        found = []
+        for number, tap in enumerate(self.taps, 1):
+            y = maps[tap.source]
+            if tap.enlarge:
+                y = F.interpolate(y, scale_factor=2.0, mode="nearest")
+            found.append(getattr(self, f"yolo_expand_conv{number}")(y) if tap.kernel else y)
+        return found
 
 
 class YoloV3(nn.Module):
@@ -80,9 +75,10 @@ class YoloV3(nn.Module):
     ) -> None:
         super().__init__()
         act = relu if force_relu else leaky_relu
-        self.taps = Taps(arch, layers, in_channels=in_channels, activation=act, native=act)
-        width0, width1 = self.taps.neck_widths
-        big, mid, small = self.taps.widths
+        plan = architecture(arch, layers)
+        self.taps = Taps(backbone(arch, layers, in_channels=in_channels, leaky=act), plan.taps, act)
+        width0, width1 = plan.neck_widths
+        big, mid, small = (tap.width for tap in plan.taps)
         outputs = [count * (5 + classes) for count in anchors]
         self.yolo_conv1 = branch(big, 2 * width0, conv_blocks, act)
         self.yolo_conv1_6 = ConvUnit(2 * width0, 4 * width0, kernel=3, activation=act)

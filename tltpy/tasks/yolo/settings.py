@@ -8,6 +8,7 @@ from tltpy.detection.augment import Color, Hsv, Spatial
 from tltpy.detection.classes import class_ids, classes
 from tltpy.spec.yolo_pb2 import Experiment
 from tltpy.tasks.yolo import SCALES, channels, parse_anchors
+from tltpy.tasks.yolo.architectures import architecture
 from tltpy.tasks.yolo.decode import Anchors
 from tltpy.tasks.yolo.loss import Weights
 
@@ -24,6 +25,7 @@ class Settings:
     classes: tuple[str, ...]
     class_ids: dict[str, int]  # class in the labels, in normal form -> id
     anchors: Anchors
+    strides: tuple[int, int, int]  # of the big, mid and small scale
     weights: Weights
     crop_xyxy: tuple[int, int, int, int] | None
     scale_xy: tuple[float, float]
@@ -61,6 +63,7 @@ def _settings(serialized: bytes) -> Settings:
         classes=tuple(classes(cfg.dataset_config)),
         class_ids=class_ids(cfg.dataset_config),
         anchors=_anchors(cfg.yolo_config, height, width),
+        strides=architecture(cfg.yolo_config.arch, cfg.yolo_config.nlayers).strides,
         weights=Weights(
             location=cfg.yolo_config.loss_loc_weight,
             negative=cfg.yolo_config.loss_neg_obj_weights,

@@ -14,17 +14,18 @@ from tltpy.metrics.average_precision import AveragePrecision
 from tltpy.spec.detection_pb2 import EvalConfig
 from tltpy.tasks.contract import Graph, Mean, Metric, Presentation, Task
 from tltpy.tasks.yolo import data, records
+from tltpy.tasks.yolo.architectures import depths
 from tltpy.tasks.yolo.decode import OUTPUTS, Detections, Detector, Postprocess, decode, grid
 from tltpy.tasks.yolo.loss import assign, encode, yolo_loss
 from tltpy.tasks.yolo.model import YoloV3
 from tltpy.tasks.yolo.settings import settings
 
-STRIDES = (32, 16, 8)
 SURE = 12.0  # logit of a network that has no doubt
 
 
 def stem(cfg: Any) -> str:
-    return f"yolo_{cfg.yolo_config.arch}{cfg.yolo_config.nlayers}"
+    network = cfg.yolo_config
+    return f"yolo_{network.arch}{network.nlayers if depths(network.arch) else ''}"
 
 
 def sample(record: DetectionRecord, cfg: Any, draw: Draw | None) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def loss(model: nn.Module, batch: dict[str, Any], cfg: Any, mean: Mean) -> dict[
 def ideal(batch: dict[str, Any], cfg: Any) -> dict[str, Tensor]:
     """The graph's outputs of a network that is sure of every object and of nothing else."""
     plan = settings(cfg)
-    sizes = [(plan.input_hw[0] // stride, plan.input_hw[1] // stride) for stride in STRIDES]
+    sizes = [(plan.input_hw[0] // stride, plan.input_hw[1] // stride) for stride in plan.strides]
     cells = grid(sizes, plan.anchors, torch.device("cpu"))
     batch_size, number, classes = len(batch["labels"]), len(cells), len(plan.classes)
     raw = torch.full((batch_size * number, 5 + classes), -SURE)
@@ -184,6 +185,7 @@ def _postprocess(cfg: Any) -> Postprocess:
         confidence=nms.confidence_threshold,
         iou=nms.clustering_iou_threshold,
         top_k=nms.top_k,
+        strides=plan.strides,
     )
 
 
