@@ -7,21 +7,23 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from topologies import CASES, build, conv, inputs
+from topologies import CASES, Tensors, build, conv, inputs, vary
 from torch import nn
 
 from tltpy import prune
 from tltpy.errors import ModelFileError, UsageError
 from tltpy.nn import cost
 from tltpy.prune.couple import couple
+from tltpy.tasks.yolo.architectures import ARCHITECTURES
+from tltpy.tasks.yolo.model import YoloV3
 
 LOOSE = prune.Settings(threshold=0.0, granularity=1, min_num_filters=1)
 HARD = prune.Settings(equalization="intersection", threshold=0.97, granularity=4, min_num_filters=8)
 
 
-def silence(network: nn.Module, seed: int) -> int:
+def silence(network: nn.Module, seed: int, example: Tensors) -> int:
     """Zeroes some filters of each open group, with all that would let them speak; returns how many."""
-    found = couple(network, inputs())
+    found = couple(network, example)
     rng = np.random.default_rng(seed)
     dead: set[int] = set()
     for group in found.groups:
@@ -42,7 +44,7 @@ def silence(network: nn.Module, seed: int) -> int:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_removing_zeroed_filters_changes_no_output(name: str, seed: int) -> None:
     network = build(name, seed)
-    removed = silence(network, seed)
+    removed = silence(network, seed, inputs())
     expected = network(inputs())
     cuts = prune.plan(network, inputs(), LOOSE)
     before, after = sum(row.before for row in cuts.rows), sum(row.after for row in cuts.rows)
@@ -51,6 +53,28 @@ def test_removing_zeroed_filters_changes_no_output(name: str, seed: int) -> None
     for key, value in network(inputs()).items():
         # a gate that is cut with its map says sigmoid(0) no more, but what it gated was zero
         torch.testing.assert_close(value, expected[key], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arch", "layers"), [("resnet", 50), *((arch, next(iter(sizes))) for arch, sizes in ARCHITECTURES.items())]
+)
+def test_removing_zeroed_filters_of_a_detector_changes_no_output(arch: str, layers: int) -> None:
+    torch.manual_seed(3)
+    network = YoloV3(arch=arch, layers=layers, conv_blocks=0, anchors=[1, 1, 1], classes=2)
+    vary(network.eval())
+    example = {"Input": torch.randn(2, 3, 32, 64)}
+    removed = silence(network, 3, example)
+    expected = network(example)
+    found = prune.survey(network, example, LOOSE)
+    open_layers = {layer for group, _ in found.scores if not group.frozen for layer in group.layers}
+    assert len(open_layers | found.coupling.follows) == len(found.coupling.filters) - 3  # all but the output layers
+    cuts = prune.choose(found, 0.0)
+    prune.apply(network, cuts)
+    assert removed > 100 and cuts.ratio < 0.7
+    for key, value in network(example).items():
+        scale = float(expected[key].detach().abs().max())
+        torch.testing.assert_close(value, expected[key], atol=1e-4 * scale, rtol=1e-3)
+        assert scale > 1e-3
 
 
 @pytest.mark.parametrize("name", CASES)

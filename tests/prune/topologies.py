@@ -103,6 +103,43 @@ class Depthwise(nn.Module):
         return {"y": self.out(x * gate)}
 
 
+class InvertedResidual(nn.Module):
+    """1x1 up, depthwise, gate, 1x1 down, added to the input; the expanded map is an output's input, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.expand, self.dw = unit(3, 16), unit(16, 48, 1), unit(48, 48, 5, groups=48)
+        self.squeeze, self.excite = conv(48, 8, 1), conv(8, 48, 1)
+        self.project = nn.Sequential(conv(48, 16, 1), nn.BatchNorm2d(16))
+        self.fine, self.out = conv(48, 7, 1), conv(16, 5)
+
+    def forward(self, inputs: Tensors) -> Tensors:
+        x = self.stem(inputs["x"])
+        inner = self.expand(x)
+        y = self.dw(inner)
+        y = y * self.excite(F.silu(self.squeeze(y.mean(dim=(2, 3), keepdim=True)))).sigmoid()
+        up = F.interpolate(inner, scale_factor=2.0, mode="nearest")
+        return {"fine": self.fine(up), "y": self.out(x + self.project(y))}
+
+
+class Inception(nn.Module):
+    """Branches of several kernel sizes and a pooling, concatenated and pooled; then a fire module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.one = unit(3, 24), unit(24, 16, 1)
+        self.three = nn.Sequential(unit(24, 16, 1), unit(16, 24))
+        self.pooled = nn.Sequential(nn.MaxPool2d(3, 1, 1), unit(24, 8, 1))
+        self.squeeze, self.wide, self.narrow = conv(48, 16, 1), conv(16, 24), conv(16, 24, 1)
+        self.out = conv(48, 5, 1)
+
+    def forward(self, inputs: Tensors) -> Tensors:
+        x = self.stem(inputs["x"])
+        x = F.max_pool2d(torch.cat([self.one(x), self.three(x), self.pooled(x)], dim=1), 3, 2, 1)
+        x = self.squeeze(x).relu()
+        return {"y": self.out(torch.cat([self.narrow(x), self.wide(x)], dim=1).relu())}
+
+
 class Shared(nn.Module):
     """One convolution used on two maps, another that shares its weight with a third; two outputs."""
 
@@ -193,6 +230,10 @@ CASES = {
     "concat": case(Concat, "a.0", "b.0", "c.0"),
     "residual concat": case(ResidualConcat, "a.0 b", "a.0 c"),
     "depthwise": case(Depthwise, "a.0", "pw.0 excite", "squeeze"),
+    "inverted residual": case(InvertedResidual, "stem.0 project.0", "expand.0 excite", "squeeze"),
+    "inception": case(
+        Inception, "stem.0", "one.0", "three.0.0", "three.1.0", "pooled.1.0", "squeeze", "wide", "narrow"
+    ),
     "shared": case(Shared, "a.0 b.0", "both.0", "p"),
     "neck": case(Neck, "fine.0", "coarse.0", "lateral.0", "merged.0"),
     "flatten": case(Flatten, "a.0", "up", "hidden"),
@@ -205,11 +246,16 @@ def build(name: str, seed: int = 0) -> nn.Module:
     """The network in eval mode, with normalization layers that do something."""
     torch.manual_seed(seed)
     network = CASES[name].build()
+    vary(network)
+    return network.eval()
+
+
+def vary(network: nn.Module) -> None:
+    """Statistics and affine parts that are not the identity."""
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
                 nn.init.uniform_(tensor, 0.5, 1.5)
-    return network.eval()
 
 
 def inputs(seed: int = 1) -> Tensors:
