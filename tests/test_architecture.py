@@ -47,7 +47,9 @@ MAY_IMPORT = {
 EXCEPTIONS = {
     ("cli", "tltpy.artifact"),  # the key is tried on the model file before torch is imported
     ("steps", "tltpy.nn.cost"),  # counts parameters and operations of a network; builds no layer
+    ("steps", "tltpy.nn.pretrained"),  # fills whatever backbone is in a network from tensors by name; builds no layer
 }
+WEIGHTS = "weights_only"
 PURE = {"nn", "geometry", "metrics", "optim", "quant", "prune"}  # tensors and modules in and out: no files
 PURE_FILES = {"data", "loss", "decode", "model"}  # the same, within a task
 LAZY_TORCH = {"tltpy", "errors", "files", "log", "cli", "spec", "crypto", "tasks"}
@@ -149,8 +151,12 @@ def nothing_is_pickled(module: Module) -> Iterator[Finding]:
     for line, target, _ in imports(module):
         if target.split(".")[0] in {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"}:
             yield line, f"{target}: no pickle"
-    for line, called, _ in calls(module):
-        if called in {"torch.save", "torch.load"}:
+    for line, called, call in calls(module):
+        if called == "torch.load" and module.room == "artifact":
+            # checkpoints that others published are pickles; so opened, they run no code
+            if [keyword.arg for keyword in call.keywords if getattr(keyword.value, "value", None) is True] != [WEIGHTS]:
+                yield line, f"{called} without {WEIGHTS}=True runs code of the file"
+        elif called in {"torch.save", "torch.load"}:
             yield line, f"{called} pickles; artifact is the only door to model files"
 
 
@@ -292,6 +298,14 @@ BREACHES = {
 def test_rule_can_fail(check: Rule) -> None:
     path, text, line = BREACHES[check.__name__]
     assert [where for where, _ in check(Module(path, text))] == [line]
+
+
+@pytest.mark.parametrize("options", ["", ", weights_only=False", ", mmap=True"])
+def test_a_checkpoint_of_others_is_opened_without_running_its_code(options: str) -> None:
+    text = "import torch\ntorch.load('x'%s)\n"
+    assert [line for line, _ in nothing_is_pickled(Module("tltpy/artifact/plain.py", text % options))] == [2]
+    assert not list(nothing_is_pickled(Module("tltpy/artifact/plain.py", text % ", weights_only=True")))
+    assert list(nothing_is_pickled(Module("tltpy/steps/train.py", text % ", weights_only=True")))
 
 
 def test_a_lazy_or_typing_import_does_not_make_help_wait() -> None:

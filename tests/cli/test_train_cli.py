@@ -22,7 +22,7 @@ PUBLISHED = {
     "tlt-dataset-convert": "-d --dataset-export-spec --dataset_export_spec -o --output_filename -f --validation_fold "
     "-r --results_dir --workers --check --strict --overwrite",
     "tlt-train": "-e --experiment_spec_file -r --results_dir -k --key -m --model --gpus --gpu_index --num_nodes "
-    "--rdzv_endpoint --use_amp --resume --initial_epoch --log_file --dry-run --overwrite",
+    "--rdzv_endpoint --use_amp --resume --initial_epoch --log_file --dry-run --overwrite --pretrained-torchvision",
     "tlt-evaluate": "-e --experiment_spec_file -m --model -k --key -b --batch_size -r --results_dir --coco --align "
     "--tolerance --record --as --table --gpu_index --overwrite",
     "tlt-prune": "-m --model -pm --pretrained_model -o --output_file --output -k --key -n --normalizer -eq "

@@ -1,4 +1,5 @@
-"""The only door to model files: sealed weights, checkpoints and graphs, and the names of all other kinds of file.
+"""The only door to model files: sealed weights, checkpoints and graphs, weights that others published, and the names of
+all other kinds of file.
 
 A sealed file (tltpy.crypto) whose payload is a safetensors file: tensors by name, and one entry "tltpy" of its
 `__metadata__` with the metadata as JSON. A graph is the one tensor "onnx" of bytes. Nothing here imports torch before
@@ -9,6 +10,7 @@ from tltpy.artifact.container import Header, check_key, inspect
 from tltpy.artifact.flavour import flavour
 from tltpy.artifact.graph import GraphFile, load_graph, save_graph
 from tltpy.artifact.model import ModelFile, load_model, save_model
+from tltpy.artifact.plain import load_plain
 
 __all__ = [
     "GraphFile",
@@ -19,6 +21,7 @@ __all__ = [
     "inspect",
     "load_graph",
     "load_model",
+    "load_plain",
     "save_graph",
     "save_model",
 ]

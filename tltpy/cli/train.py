@@ -25,6 +25,13 @@ from tltpy.errors import UsageError
     "-m", "--model", type=click.Path(path_type=Path), metavar="WEIGHTS", help="A trained or pruned .tlt to start from."
 )
 @click.option(
+    "--pretrained-torchvision",
+    "pretrained",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Start the backbone from a checkpoint of torchvision's, a .pth or .safetensors.",
+)
+@click.option(
     "--gpus", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine, one a GPU."
 )
 @click.option(
@@ -52,8 +59,12 @@ def command(task: str, spec: Path, as_json: bool, quiet: bool, verbose: bool, **
         log.copy_to(options["log_file"])
     cfg = read_spec(task, spec, log)
     key = options["key"] if options["dry_run"] and not options["model"] else need_key(options["key"])
-    if options["resume"] and (options["model"] or options["overwrite"]):
-        raise UsageError("--resume goes on with the run as it is: it takes neither -m nor --overwrite")
+    if options["resume"] and (options["model"] or options["overwrite"] or options["pretrained"]):
+        raise UsageError(
+            "--resume goes on with the run as it is: it takes neither -m nor --pretrained-torchvision nor --overwrite"
+        )
+    if options["model"] and options["pretrained"]:
+        raise UsageError("-m and --pretrained-torchvision both give the first weights", "leave one of them out")
     if options["model"]:
         from tltpy.steps import models
 
@@ -69,6 +80,7 @@ def command(task: str, spec: Path, as_json: bool, quiet: bool, verbose: bool, **
             results_dir=options["results_dir"],
             key=key,
             model=options["model"],
+            pretrained=options["pretrained"],
             resume=options["resume"],
             initial_epoch=options["initial_epoch"],
             use_amp=options["use_amp"],

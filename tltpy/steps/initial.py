@@ -1,14 +1,17 @@
-"""Where the weights of a new training come from: a pruned model, whose shapes are kept, a trained one, or chance."""
+"""Where the weights of a new training come from: a pruned model, whose shapes are kept, a trained one, the backbone
+that torchvision publishes, or chance.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from tltpy import artifact, prune
-from tltpy.errors import ModelFileError
+from tltpy.errors import ModelFileError, UsageError
 from tltpy.log import Log
+from tltpy.nn import pretrained
 from tltpy.steps import models
 from tltpy.tasks.contract import Task
 
@@ -19,9 +22,15 @@ SHOWN = 8  # names of new tensors
 
 
 def initial_weights(network: nn.Module, request: "TrainRequest", task: Task, log: Log) -> artifact.ModelFile | None:
-    """Fills the network from -m or from the spec's load_model; the file is the parent of the run."""
+    """Fills the network from -m, from the spec's load_model or from a published backbone; a file of our own is the
+    parent of the run."""
     config = request.cfg.training_config
     field = config.WhichOneof("load_model")
+    if request.pretrained:
+        if field:
+            log.warn(f"--pretrained-torchvision is given: {field} of the spec is not used")
+        published_backbone(network, request.pretrained, task.graphs(network, request.cfg)[0].metadata, log)
+        return None
     path = request.model or (Path(getattr(config, field)) if field else None)
     if path is None:
         return None
@@ -62,6 +71,34 @@ def epochs_behind(request: "TrainRequest", file: artifact.ModelFile | None) -> i
     if file is None or request.model or field != "resume_model_path":
         return 0
     return int(file.metadata.get("epoch", 0))
+
+
+def published_backbone(network: nn.Module, path: Path, metadata: Mapping[str, Any], log: Log) -> None:
+    """Fills the network's backbone from a checkpoint of torchvision's; `metadata` is that of the network's graph.
+
+    UsageError where torchvision has no such backbone, ModelFileError where the file is of another one.
+    """
+    backbone = pretrained.find(network)
+    if backbone is None:
+        raise UsageError(
+            "torchvision publishes no weights for the backbone of this spec",
+            "there are such for " + ", ".join(pretrained.NAMES),
+        )
+    tensors = artifact.load_plain(path)
+    try:
+        loaded = pretrained.load_torchvision(backbone, tensors, mean=metadata["input"]["mean"])
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error.message}", "give arch and nlayers of the checkpoint") from error
+    parts = {
+        "layers start as the identity": loaded.identity,
+        "layers of another shape are new": loaded.other_shape,
+        "tensors not used": loaded.unused,
+    }
+    counts = "".join(f"; {len(names)} {what}" for what, names in parts.items() if names)
+    log.info(f"backbone from {path}: {len(loaded.taken)} layers of {loaded.source}{counts}; all behind it is new")
+    for what, names in parts.items():
+        for name in names:
+            log.detail(f"{what}: {name}")
 
 
 def _with_narrow_inputs(

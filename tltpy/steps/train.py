@@ -36,6 +36,7 @@ class TrainRequest:
     results_dir: Path
     key: str | None
     model: Path | None = None
+    pretrained: Path | None = None  # a backbone that torchvision published
     resume: bool = False
     initial_epoch: int = 1  # 1-based, as published
     use_amp: bool = False
@@ -83,7 +84,8 @@ class Training:
         self.metadata = {
             "spec": models.spec_text(self.cfg),
             "lineage": models.lineage(self.parent, "train"),
-            **{name: value for name, value in self._inherited().items() if name == "pruning"},
+            **{name: value for name, value in self._inherited().items() if name in ("pruning", "pretrained")},
+            **({"pretrained": request.pretrained.name} if request.pretrained else {}),
         }
 
     def run(self) -> dict[str, Any]:
