@@ -5,6 +5,7 @@ Any room may import this one. A disk that is full, or a folder that may not be w
 
 import errno
 import fcntl
+import glob
 import os
 import secrets
 import shutil
@@ -50,12 +51,12 @@ def claim(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def sweep(folder: str | Path) -> None:
-    """Removes the unfinished files and folders that a killed process left in a folder.
+def sweep(folder: str | Path, pattern: str = ".*.part") -> None:
+    """Removes the unfinished files and folders, of names like the pattern, that a killed process left in a folder.
 
     What a living process writes is claimed; what is so new that it may not be claimed yet is left alone.
     """
-    for path in Path(folder).glob(".*.part"):
+    for path in Path(folder).glob(pattern):
         with suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY)
             try:
@@ -64,6 +65,26 @@ def sweep(folder: str | Path) -> None:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
             finally:
                 os.close(descriptor)
+
+
+@contextmanager
+def staging(target: str | Path) -> Iterator[Path]:
+    """A new hidden folder beside `target`, claimed, for what will take its place; gone afterwards.
+
+    Those that killed processes left behind are removed first.
+    """
+    target = Path(target)
+    folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    with translated(target):
+        folder.mkdir(parents=True)
+        sweep(target.parent, f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.part")
+        descriptor = os.open(folder, os.O_RDONLY)
+    claim(descriptor)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -83,7 +83,7 @@ def test_work_that_kills_every_worker_is_given_up() -> None:
     with pool.workers(2, None, said.append) as workers, pytest.raises(DataError, match="died 4 times at the same work"):
         assert workers
         list(workers.map(die, range(8)))
-    assert len(said) == pool.RENEWALS
+    assert len(said) >= pool.RENEWALS  # more, where a pool was lost before the work ahead was given back
 
 
 def test_an_error_comes_back_with_its_hints() -> None:

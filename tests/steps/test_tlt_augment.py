@@ -203,10 +203,14 @@ def test_ctrl_c_leaves_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "spec.txt"]
 
 
-def test_a_run_that_was_killed_is_noticed(here: Cli, data: Path, spec: Path, tmp_path: Path) -> None:
-    (tmp_path / ".out.0123abcd.part").mkdir()
-    done = here(NAME, "-a", spec, "-d", data, "-o", tmp_path / "out", check=0)
-    assert f"{tmp_path}/.out.0123abcd.part: left behind by a run that was killed" in done.stderr
+def test_what_a_killed_run_left_is_removed(here: Cli, data: Path, spec: Path, tmp_path: Path) -> None:
+    left, fresh, other = (tmp_path / name for name in (".out.0123abcd.part", ".out.01234567.part", ".x.0123abcd.part"))
+    for path in (left, fresh, other):
+        path.mkdir()
+        if path != fresh:
+            os.utime(path, (1, 1))
+    here(NAME, "-a", spec, "-d", data, "-o", tmp_path / "out", check=0)
+    assert (left.exists(), fresh.exists(), other.exists()) == (False, True, True)
     assert len(list((tmp_path / "out/images").iterdir())) == 6
 
 

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from tltpy.detection.findings import Finding, count_kinds
 from tltpy.detection.frames import Frame, ReadLabels, Source, read_frame
 from tltpy.detection.tally import Row, Tally, object_lines
 from tltpy.errors import DataError, UsageError
-from tltpy.files import translated, write_text
+from tltpy.files import staging, translated, write_text
 
 CHUNK = 64  # frames a worker takes at once
 P = TypeVar("P")
@@ -174,17 +172,16 @@ def _payloads(rows: Sequence[Row], number: int, modifier: Any, tally: Tally) -> 
 
 @contextmanager
 def _staged(parent: Path) -> Iterator[Path]:
-    """A hidden folder beside the results, gone afterwards; where nothing came of it, the folders made for it, too."""
-    folder = parent / f".tfrecords.{secrets.token_hex(4)}.part"
+    """A hidden folder among the results, gone afterwards; where nothing came of it, the folders made for it, too."""
     made = [path for path in (parent, *parent.parents) if not path.exists()]
-    with translated(parent):
-        folder.mkdir(parents=True)
     try:
-        yield folder
-    except DataError as error:  # the user knows nothing of the hidden folder
-        raise DataError(error.message.replace(f"{folder}{os.sep}", f"{parent}{os.sep}"), *error.hints) from error
+        with staging(parent / "tfrecords") as folder:
+            try:
+                yield folder
+            except DataError as error:  # the user knows nothing of the hidden folder
+                message = error.message.replace(f"{folder}{os.sep}", f"{parent}{os.sep}")
+                raise DataError(message, *error.hints) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
         for path in made:
             with suppress(OSError):  # it holds the results
                 path.rmdir()

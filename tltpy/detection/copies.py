@@ -4,8 +4,6 @@ Every file of the copy is written whole or not at all, and twice the same: a cop
 """
 
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ from tltpy.detection.findings import Finding
 from tltpy.detection.frames import Frame, checked, list_files, read_text
 from tltpy.detection.records import BOX, table_from_record
 from tltpy.errors import DataError
-from tltpy.files import atomic, translated
+from tltpy.files import atomic, staging, translated
 
 ANNOTATED = "images_annotated"
 _ANY_LENGTH = 1 << 30
@@ -125,25 +123,16 @@ def staged(target: Layout) -> Iterator[Layout]:
     A new folder appears at once. In one that holds files already the new files take the place of the old, and then
     the pictures and labels of an older copy that were not made again are removed.
     """
-    parent = target.root.parent
-    folder = parent / f".{target.root.name}.{secrets.token_hex(4)}.part"
-    staging = target.at(folder)
-    with translated(target.root):
-        for name in _folders(staging):
+    with staging(target.root) as folder:
+        layout = target.at(folder)
+        for name in _folders(layout):
             (folder / name).mkdir(parents=True, exist_ok=True)
-    try:
-        yield staging
+        try:
+            yield layout
+        except DataError as error:  # the user knows nothing of the hidden folder
+            raise DataError(error.message.replace(str(folder), str(target.root)), *error.hints) from error
         with translated(target.root):
-            _publish(staging, target)
-    except DataError as error:  # the user knows nothing of the hidden folder
-        raise DataError(error.message.replace(str(folder), str(target.root)), *error.hints) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def leftovers(root: Path) -> list[Path]:
-    """Folders that runs left behind which were killed."""
-    return sorted(root.parent.glob(f".{root.name}.????????.part"))
+            _publish(layout, target)
 
 
 def _labels(
@@ -186,17 +175,17 @@ def _folders(layout: Layout) -> list[str]:
     return [layout.images, *([] if layout.labels is None else [layout.labels])]
 
 
-def _publish(staging: Layout, target: Layout) -> None:
-    for path in staging.root.rglob(".*.part"):  # of workers that died
+def _publish(made: Layout, target: Layout) -> None:
+    for path in made.root.rglob(".*.part"):  # of workers that died
         path.unlink()
     os.sync()  # all files at once: to wait for each would take longer than to make them
     if not target.root.exists() or not any(target.root.iterdir()):
-        os.replace(staging.root, target.root)
+        os.replace(made.root, target.root)
         return
-    new = [path.relative_to(staging.root) for path in sorted(staging.root.rglob("*")) if path.is_file()]
+    new = [path.relative_to(made.root) for path in sorted(made.root.rglob("*")) if path.is_file()]
     for relative in new:
         (target.root / relative).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(staging.root / relative, target.root / relative)
+        os.replace(made.root / relative, target.root / relative)
     for folder, extensions in ((target.images, WRITABLE), (target.labels, (".txt",)), (ANNOTATED, WRITABLE)):
         if folder is not None and (target.root / folder).is_dir():
             old = {Path(folder) / name for name in list_files(target.root / folder, extensions)} - set(new)

@@ -60,8 +60,6 @@ def run(request: Request, log: Log) -> dict[str, Any]:
     source = Layout(request.dataset_folder, config.dataset_config.image_path, config.dataset_config.label_path or None)
     target = source.at(request.output)
     _refuse(source, target, request.overwrite)
-    for path in copies.leftovers(target.root):
-        log.warn(f"{path}: left behind by a run that was killed", "remove it")
     device = _device(request)
     frames, findings = copies.list_frames(source, config.image_extension)
     annotate = copies.class_names(frames) if request.annotate and source.labels else None
