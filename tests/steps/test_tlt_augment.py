@@ -185,14 +185,15 @@ def test_what_is_missing_is_named(here: Cli, data: Path, spec: Path, tmp_path: P
     assert "exclude each other" in done.stderr
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_leaves_nothing(
-    argv: Callable[[str], list[str]], data: Path, spec: Path, tmp_path: Path, number: int, code: int
+    argv: Callable[[str], list[str]], data: Path, spec: Path, tmp_path: Path, number: int, code: int, workers: int
 ) -> None:
-    """The run waits for the text of a label that is a pipe."""
+    """The run waits for the text of a label that is a pipe, and so do its workers."""
     pipe = data / "labels/000003.txt"
     os.mkfifo(pipe)
-    arguments = ["-a", str(spec), "-d", str(data), "-o", str(tmp_path / "out")]
+    arguments = ["-a", str(spec), "-d", str(data), "-o", str(tmp_path / "out"), "--workers", str(workers)]
     process = subprocess.Popen([*argv(NAME), *arguments], stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 60
     while not list(tmp_path.glob(".out.*.part/images/000003.png")) and time.monotonic() < end:

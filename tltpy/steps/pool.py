@@ -45,9 +45,14 @@ def workers(count: int, cluster: str | None, say: Say) -> Iterator["Pool | None"
     elif count <= 1:
         yield None
     else:
+        others = set(multiprocessing.active_children())
         pool = Pool(lambda: _processes(count), count, say)
         try:
             yield pool
+        except BaseException:  # nobody waits for what is being done, it might take for ever
+            for process in set(multiprocessing.active_children()) - others:
+                process.kill()
+            raise
         finally:
             pool.close()
 
