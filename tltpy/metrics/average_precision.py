@@ -84,11 +84,11 @@ class AveragePrecision:
 
     def curves(self) -> dict[str, Curve]:
         """Precision over recall of every class; empty for a class without objects."""
-        return self._curves(*self._gathered())
+        return self._curves(*self.gathered())
 
     def result(self) -> dict[str, Any]:
         """mAP; AP and the number of objects that count, by class; `coco`: the numbers of coco.py where asked for."""
-        detections, truths = self._gathered()
+        detections, truths = self.gathered()
         precision = {name: curve.average_precision for name, curve in self._curves(detections, truths).items()}
         result: dict[str, Any] = {
             "mAP": sum(precision.values()) / max(len(precision), 1),
@@ -108,6 +108,15 @@ class AveragePrecision:
             lines += [_RULE, *(_row("coco", name, value) for name, value in result["coco"].items())]
         return "\n".join(lines)
 
+    def gathered(self) -> tuple[Detections, Truths]:
+        """All detections and objects; their `images` number the pictures in the order in which they came."""
+        boxes, scores, labels, truth_boxes, truth_labels, difficult = (
+            [np.concatenate(column) for column in zip(*self._images, strict=True)] if self._images else _nothing()
+        )
+        images = np.repeat(np.arange(len(self._images)), [len(image[1]) for image in self._images])
+        truth_images = np.repeat(np.arange(len(self._images)), [len(image[4]) for image in self._images])
+        return Detections(boxes, scores, labels, images), Truths(truth_boxes, difficult, truth_labels, truth_images)
+
     def _curves(self, detections: Detections, truths: Truths) -> dict[str, Curve]:
         thresholds = np.array([self.iou_threshold])
         outcome = match(detections, truths, truths.difficult[None], thresholds, counted_first=False)[0, 0]
@@ -121,15 +130,6 @@ class AveragePrecision:
 
     def _counts(self, truths: Truths) -> np.ndarray:
         return np.bincount(truths.labels[~truths.difficult], minlength=len(self.class_names))
-
-    def _gathered(self) -> tuple[Detections, Truths]:
-        boxes, scores, labels, truth_boxes, truth_labels, difficult = (
-            [np.concatenate(column) for column in zip(*self._images, strict=True)] if self._images else _nothing()
-        )
-        images = np.repeat(np.arange(len(self._images)), [len(image[1]) for image in self._images])
-        truth_images = np.repeat(np.arange(len(self._images)), [len(image[4]) for image in self._images])
-        return Detections(boxes, scores, labels, images), Truths(truth_boxes, difficult, truth_labels, truth_images)
-
 
 def _nothing() -> list[np.ndarray]:
     floats, integers = np.zeros(0), np.zeros(0, np.int64)
