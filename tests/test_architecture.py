@@ -25,11 +25,12 @@ MAY_IMPORT = {
     "files": set(),
     "log": set(),
     "cli": {"log", "steps", "tasks", "spec", "synth"},
-    "steps": {"log", "tasks", "contract", "spec", "detection", "data", "optim", "quant", "prune", "deploy", "artifact"},
+    "steps": {"log", "tasks", "contract", "spec", "detection", "data", "optim", "quant", "prune", "deploy", "artifact",
+              "report"},
     "tasks": {"contract", "spec"},
-    "contract": {"data"},  # Draw: what an example is varied by
-    "tasks/*": {"contract", "spec", "detection", "nn", "data", "metrics", "geometry"},
-    "detection": {"data", "geometry"},
+    "contract": {"data", "report"},  # Draw: what an example is varied by; Picture: what there is to see
+    "tasks/*": {"contract", "spec", "detection", "nn", "data", "metrics", "geometry", "report"},
+    "detection": {"data", "geometry", "report"},
     "nn": {"geometry"},
     "data": {"geometry"},
     "metrics": {"geometry"},
@@ -41,6 +42,7 @@ MAY_IMPORT = {
     "artifact": {"crypto"},
     "crypto": set(),
     "spec": set(),
+    "report": set(),
     "synth": {"data", "geometry"},
 }
 # single modules that a room may import although the table does not give it the room they lie in
@@ -50,9 +52,9 @@ EXCEPTIONS = {
     ("steps", "tltpy.nn.pretrained"),  # fills whatever backbone is in a network from tensors by name; builds no layer
 }
 WEIGHTS = "weights_only"
-PURE = {"nn", "geometry", "metrics", "optim", "quant", "prune"}  # tensors and modules in and out: no files
+PURE = {"nn", "geometry", "metrics", "optim", "quant", "prune", "report"}  # tensors and modules in and out: no files
 PURE_FILES = {"data", "loss", "decode", "model"}  # the same, within a task
-LAZY_TORCH = {"tltpy", "errors", "files", "log", "cli", "spec", "crypto", "tasks"}
+LAZY_TORCH = {"tltpy", "errors", "files", "log", "cli", "spec", "crypto", "tasks", "report"}
 BACKENDS = {"onnx", "onnxruntime", "onnxscript", "openvino", "tensorrt"}
 FILE_CALLS = {"write_text", "write_bytes", "read_text", "read_bytes", "mkdir", "unlink", "touch", "imread", "imwrite"}
 RANDOM_OBJECTS = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64", "Philox", "Random"}

@@ -31,6 +31,7 @@ class Log:
         self._status: Path | None = None
         self._bar: Any = None  # the live rich display, if any: text goes above it
         self._copy: Path | None = None
+        self.warnings: list[str] = []  # all that was warned of, for the report of the run
 
     def copy_to(self, path: Path) -> None:
         """From now on all text is appended to a file, too."""
@@ -48,6 +49,7 @@ class Log:
             self._write(text)
 
     def warn(self, text: str, *hints: str) -> None:
+        self.warnings.append(text)
         self._write(f"{self.program}: warning: {text}")
         for hint in hints:
             self._write(f"{self.program}: hint: {hint}")

@@ -100,7 +100,8 @@ def test_captions_do_not_cover_each_other() -> None:
     corners = rng.uniform(0, (340, 180), (30, 2))
     edges = np.hstack([corners, corners + rng.uniform(8, 80, (30, 2))]).round()
     texts = [f"person sitting {score:.2f}" for score in rng.random(30)]
-    captions = drawing._captions(texts, ["0.50"] * 30, edges, (240, 400))
+    height = drawing._font_height(texts, (240, 400), 10)
+    captions = drawing._captions(texts, ["0.50"] * 30, edges, (240, 400), height, 1)
     boxes = np.array([caption.box_xyxy for caption in captions if caption])
     assert 25 < len(boxes) <= 30, "places are found also in a crowd"
     assert (boxes >= 0).all() and (boxes <= (400, 240, 400, 240)).all()

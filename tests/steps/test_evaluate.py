@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import read_page
 from shapes import FORMS, KEY, Trained
 
 Cli = Callable[..., Any]
@@ -55,7 +56,9 @@ def test_the_table_and_the_curves(here: Cli, trained: Trained, tmp_path: Path) -
     rule, bar, disc, _, total = done.stdout.splitlines()
     assert rule == 31 * "*" and bar.split()[:2] == ["bar", "AP"] and disc.split()[:2] == ["disc", "AP"]
     assert float(total.split()[1]) == pytest.approx(trained.mAP, abs=1e-4)
-    assert (out / "precision_recall.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "precision_recall.png").read_bytes() == (out / "plots/precision_recall.png").read_bytes()
+    page = read_page((out / "report.html").read_text())
+    assert page.outside == [] and "Confusion matrix" in page.text and f"{trained.mAP:.4f}" in page.text
     assert json.loads((out / "evaluation.json").read_text())["metric"]["mAP"] == pytest.approx(trained.mAP, abs=1e-6)
     here("tlt-evaluate", "yolo", "-e", spec, "-m", trained.model, "-k", KEY, "-r", out, check=2)
 
@@ -88,7 +91,8 @@ def test_rows_and_table(here: Cli, trained: Trained, tmp_path: Path) -> None:
     written = json.loads(record.read_text())
     assert written["task"] == "yolo" and [row["name"] for row in written["rows"]] == ["float"]
     row = written["rows"][0]
-    assert set(row) == {"name", "file", "metric", "params", "flops", "bytes", "latency_ms"}
+    known = {"name", "file", "metric", "params", "flops", "bytes", "latency_ms"}
+    assert set(row) == known | {"higher_is_better", "digest", "lineage"}
     assert row["metric"]["mAP"] > written["baseline"]["metric"]["mAP"] and 0 < row["latency_ms"] < math.inf
     lines = here("tlt-evaluate", "yolo", "--table", record, check=0).stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["model", "baseline", "float"]

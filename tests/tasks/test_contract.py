@@ -9,7 +9,16 @@ from torch import Tensor
 
 from tltpy import tasks
 from tltpy.data.loader import Draw
-from tltpy.tasks.contract import Task
+from tltpy.tasks.contract import Seen, Task
+
+
+class Stored(list[Any]):
+    """Records in memory."""
+
+    warnings = ()
+
+    def weights(self) -> None:
+        return None
 
 
 @pytest.fixture
@@ -128,6 +137,21 @@ def test_metrics_merge(task: Task, cfg: Any) -> None:
     merged = task.metric(cfg)
     merged.merge(parts)
     assert merged.result() == whole.result()
+
+
+def test_metric_shows_predictions_and_data(task: Task, cfg: Any) -> None:
+    records = Stored([task.example(cfg, rng(seed)) for seed in range(4)])
+    batch = task.collate([task.sample(record, cfg, None) for record in records])
+    metric = task.metric(cfg)
+    metric.update(task.decode(task.ideal(batch, cfg), batch, None, cfg)[0], {**batch, "index": [0, 1, 2, 3]})
+    varied = task.collate([task.sample(record, cfg, Draw(rng(9))) for record in records])
+    few, all_ = metric.pictures(Seen(records)), metric.pictures(Seen(records, records, varied))
+    assert {one.about for one in few} == {"predictions"} and {one.about for one in all_} == {"predictions", "data"}
+    assert len({one.name for one in all_}) == len(all_) > len(few) > 0
+    for one in all_:
+        head = {".png": b"\x89PNG", ".jpg": b"\xff\xd8\xff"}[one.suffix]
+        assert one.data.startswith(head) and one.title and one.alt and one.caption
+    assert metric.pictures(Seen(records)) == few, "the same numbers give the same bytes"
 
 
 def test_layers_to_keep_exist(task: Task, cfg: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tltpy import tasks
+from tltpy import files, tasks
 from tltpy.cli import boundary
 from tltpy.cli.experiment import read_spec, task_argument
 from tltpy.errors import UsageError
@@ -39,7 +39,11 @@ from tltpy.errors import UsageError
     help="Examples in a batch [default: eval_config.batch_size].",
 )
 @click.option(
-    "-r", "--results_dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder for evaluation.json and curves."
+    "-r",
+    "--results_dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for evaluation.json, plots/ and report.html.",
 )
 @click.option("--coco", is_flag=True, help="COCO's average precision, too.")
 @click.option(
@@ -62,6 +66,15 @@ from tltpy.errors import UsageError
     metavar="FILE",
     help="Print the table of a results.json, evaluate nothing.",
 )
+@click.option(
+    "--report", type=click.Path(path_type=Path), metavar="FILE", help="With --table: write it as a page with pictures."
+)
+@click.option(
+    "--drawings",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="With --report: show these drawings of tlt-infer, too.",
+)
 @click.option("--gpu_index", type=click.IntRange(0), default=0, show_default=True, help="The GPU to use.")
 @boundary.overwrite_option
 @boundary.log_options
@@ -71,11 +84,10 @@ def command(task: str, spec: Path | None, as_json: bool, quiet: bool, verbose: b
     A .tlt of any stage, an exported graph and an engine go through the same code.
     """
     if options["table"]:
-        from tltpy.steps import results
-
-        found = results.read(options["table"])
-        click.echo(json.dumps(found) if as_json else results.table(found))
+        _show(options["table"], options["report"], options["drawings"], as_json=as_json, overwrite=options["overwrite"])
         return
+    if options["report"] or options["drawings"]:
+        raise UsageError("--report and --drawings go with --table FILE", "a single evaluation has its report in -r DIR")
     if spec is None:
         raise UsageError("the spec is missing", "-e SPEC")
     if (options["record"] is None) != (options["record_as"] is None):
@@ -113,6 +125,21 @@ def command(task: str, spec: Path | None, as_json: bool, quiet: bool, verbose: b
     click.echo(result["table"])
     if "align" in result:
         click.echo(evaluate.align_text(result["align"]))
+
+
+def _show(table: Path, page: Path | None, drawings: Path | None, *, as_json: bool, overwrite: bool) -> None:
+    """Prints the rows of a results.json, and writes them as a page where one is wanted."""
+    from tltpy.steps import results
+
+    if drawings and not page:
+        raise UsageError("--drawings goes with --report FILE")
+    if page:
+        files.refuse_existing(page, overwrite)
+        from tltpy.steps import story
+
+        story.write(table, page, drawings)
+    found = results.read(table)
+    click.echo(json.dumps(found) if as_json else results.table(found))
 
 
 def main() -> None:

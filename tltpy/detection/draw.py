@@ -38,20 +38,45 @@ def draw(
 
     Boxes [N, 4] in pixels of the image, labels [N] index `class_names`, scores [N] or None; arrays or tensors.
     """
-    picture = np.ascontiguousarray(image).copy()
     boxes, classes = _array(boxes_xyxy).reshape(-1, 4), _array(labels).astype(int)
-    if not len(boxes):
-        return picture
     order = np.arange(len(boxes)) if scores is None else np.argsort(-_array(scores), kind="stable")
     texts = [class_names[label] for label in classes]
     shorts = [""] * len(texts)
     if scores is not None:
         shorts = [f"{score:.2f}" for score in _array(scores)]
         texts = [f"{text} {short}" for text, short in zip(texts, shorts, strict=True)]
-    edges = _edges(boxes, (picture.shape[0], picture.shape[1]))
-    captions = _captions([texts[i] for i in order], [shorts[i] for i in order], edges[order], picture.shape[:2])
-    _draw_boxes(picture, edges[order[::-1]], [colour(classes[i]) for i in order[::-1]])
-    return _draw_captions(picture, [(caption, colour(classes[i])) for caption, i in zip(captions, order, strict=True)])
+    marks = [Mark(texts[i], colour(classes[i]), shorts[i]) for i in order]
+    return annotate(image, boxes[order], marks)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How a box is drawn: its caption ("": none), the caption that does where space is short, its line."""
+
+    text: str
+    colour: Colour
+    short: str = ""
+    dashed: bool = False
+
+
+def annotate(
+    image: np.ndarray, boxes_xyxy: np.ndarray, marks: Sequence[Mark], *, least_font: int = 10, least_line: int = 1
+) -> np.ndarray:
+    """A copy of an image (uint8 [H, W, 3], BGR) with N boxes, the most important first, and their captions.
+
+    Boxes [N, 4] in pixels of the image; least height of a caption's letters and least width of a line, in pixels.
+    """
+    picture = np.ascontiguousarray(image).copy()
+    if not len(boxes_xyxy):
+        return picture
+    size_hw = (picture.shape[0], picture.shape[1])
+    line = max(least_line, _line_width(size_hw))
+    edges = _edges(boxes_xyxy, size_hw, line)
+    texts = [mark.text for mark in marks]
+    height = _font_height(texts, size_hw, least_font)
+    captions = _captions(texts, [mark.short for mark in marks], edges, size_hw, height, line)
+    _draw_boxes(picture, edges[::-1], marks[::-1], line)
+    return _draw_captions(picture, [(caption, mark.colour) for caption, mark in zip(captions, marks, strict=True)])
 
 
 def colour(label: int) -> Colour:
@@ -78,20 +103,30 @@ def _line_width(size_hw: tuple[int, ...]) -> int:
     return max(1, round((size_hw[0] * size_hw[1]) ** 0.5 / 320))
 
 
-def _edges(boxes_xyxy: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+def _edges(boxes_xyxy: np.ndarray, size_hw: tuple[int, int], line: int) -> np.ndarray:
     """Whole pixels [N, 4] on which the middle of the line runs, such that all of the line is in the picture."""
-    margin = _line_width(size_hw) // 2
+    margin = line // 2
     high_xy = np.array([size_hw[1], size_hw[0]]) - 1 - margin
     edges: np.ndarray = np.clip(np.round(boxes_xyxy), margin, np.tile(np.maximum(high_xy, margin), 2)).astype(int)
     return edges
 
 
-def _draw_boxes(picture: np.ndarray, edges: np.ndarray, colours: Sequence[Colour]) -> None:
+def _draw_boxes(picture: np.ndarray, edges: np.ndarray, marks: Sequence[Mark], line: int) -> None:
     """In the given order; each line has a thin dark rim, which sets it off from whatever lies below."""
-    reach = _line_width(picture.shape[:2]) // 2
-    for edge, line in zip(edges.tolist(), colours, strict=True):
+    reach = line // 2
+    for edge, mark in zip(edges.tolist(), marks, strict=True):
+        below = picture.copy() if mark.dashed else picture
         _draw_frame(picture, edge, reach + 1, (0, 0, 0))
-        _draw_frame(picture, edge, reach, line)
+        _draw_frame(picture, edge, reach, mark.colour)
+        if mark.dashed:
+            _break_frame(picture, below, 4 * (2 * reach + 1))
+
+
+def _break_frame(picture: np.ndarray, below: np.ndarray, dash: int) -> None:
+    """Takes a third of each line back: diagonal stripes cut upright and level lines alike."""
+    rows, columns = np.ogrid[: picture.shape[0], : picture.shape[1]]
+    gaps = (rows + columns) % (2 * dash) >= dash + dash // 3
+    picture[gaps] = below[gaps]
 
 
 def _draw_frame(picture: np.ndarray, edge: Sequence[int], reach: int, colour: Colour) -> None:
@@ -106,16 +141,15 @@ def _draw_frame(picture: np.ndarray, edge: Sequence[int], reach: int, colour: Co
 
 
 def _captions(
-    texts: Sequence[str], shorts: Sequence[str], edges: np.ndarray, size_hw: tuple[int, ...]
+    texts: Sequence[str], shorts: Sequence[str], edges: np.ndarray, size_hw: tuple[int, int], height: int, line: int
 ) -> list[_Caption | None]:
     """A place for each caption, in the given order; None where there is none."""
-    height = _font_height(texts, size_hw)
     placed = np.zeros((0, 4))
     captions: list[_Caption | None] = []
     for i, wordings in enumerate(zip(texts, shorts, strict=True)):
         caption = None
         for text in filter(None, wordings):
-            caption = _place(text, height, i, edges, placed, size_hw)
+            caption = _place(text, height, i, edges, placed, size_hw, line)
             if caption:
                 placed = np.vstack([placed, caption.box_xyxy])
                 break
@@ -123,20 +157,20 @@ def _captions(
     return captions
 
 
-def _font_height(texts: Sequence[str], size_hw: tuple[int, ...]) -> int:
+def _font_height(texts: Sequence[str], size_hw: tuple[int, ...], least: int) -> int:
     """In pixels: a fixed share of the picture, less where the captions would fill more than a tenth of it."""
     usual = 0.024 * (size_hw[0] * size_hw[1]) ** 0.5
-    filled = sum(map(len, texts)) * 0.8 * usual**2 / (size_hw[0] * size_hw[1])
-    return max(10, round(usual * min(1, (0.1 / filled) ** 0.5)))
+    filled = max(sum(map(len, texts)), 1) * 0.8 * usual**2 / (size_hw[0] * size_hw[1])
+    return max(least, round(usual * min(1, (0.1 / filled) ** 0.5)))
 
 
 def _place(
-    text: str, height: int, index: int, edges: np.ndarray, placed: np.ndarray, size_hw: tuple[int, ...]
+    text: str, height: int, index: int, edges: np.ndarray, placed: np.ndarray, size_hw: tuple[int, int], line: int
 ) -> _Caption | None:
     """The best place around or in the box `index`, if any leaves the captions placed so far readable."""
     left, top, right, bottom = _font(height).getbbox(text)
     size = np.array([right + height * 0.5, height * 1.3]).round()
-    spots = _spots(edges[index], size, _line_width(size_hw), size_hw)  # [S, 4]
+    spots = _spots(edges[index], size, line, size_hw)  # [S, 4]
     hidden = _overlap(spots, placed).sum(axis=1) / size.prod()
     others = np.delete(edges, index, axis=0)
     covered = _overlap(spots, others) / np.maximum((others[:, 2:] - others[:, :2]).prod(axis=1), 1)

@@ -1,5 +1,6 @@
 """evaluate: the task's metric of a model of any kind on the validation data, by the same code for all kinds."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ from tltpy import files, tasks
 from tltpy.data.loader import Loader
 from tltpy.errors import DataError, QualityError
 from tltpy.log import Log
-from tltpy.steps import evaluation, processes, results
+from tltpy.steps import album, evaluation, processes, report, reporting, results
 from tltpy.steps.subject import Subject, latency_ms, open_subject
-from tltpy.tasks.contract import Metric
+from tltpy.tasks.contract import Metric, Records, Seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ def run(request: EvaluateRequest, log: Log) -> dict[str, Any]:
     if request.record and request.record_as:
         _record(request, subject, result, batches)
     if request.results_dir is not None:
-        _write(request.results_dir, result, metric)
+        _write(request.results_dir, result, metric, records, group, log)
     if other and result["align"]["metric_difference"] > request.tolerance:
         gap = f"{metric.headline} differs by {result['align']['metric_difference']:.5f}"
         raise QualityError(
@@ -140,6 +141,9 @@ def _record(request: EvaluateRequest, subject: Subject, result: dict[str, Any], 
         "flops": subject.flops,
         "bytes": subject.size_bytes,
         "latency_ms": latency_ms(subject, inputs),
+        "higher_is_better": tasks.load(request.task).metric(request.cfg).higher_is_better,
+        "digest": subject.digest,
+        "lineage": list(subject.lineage),
     }
     assert request.record and request.record_as
     results.record(request.record, request.task, request.record_as, row)
@@ -149,13 +153,13 @@ def _record(request: EvaluateRequest, subject: Subject, result: dict[str, Any], 
     result["row"] = row
 
 
-def _write(folder: Path, result: dict[str, Any], metric: Metric) -> None:
-    import json
-
+def _write(
+    folder: Path, result: dict[str, Any], metric: Metric, records: Records, group: processes.Group, log: Log
+) -> None:
     files.write_text(folder / "evaluation.json", json.dumps(result, indent=2) + "\n")
-    for name, picture in metric.pictures().items():
-        with files.atomic(folder / name) as file:
-            file.write(picture)
+    with reporting.harmless(log, "the report was not written"):
+        album.write(folder, metric.pictures(Seen(records)))
+        report.evaluation(folder, result, log.warnings, reporting.environment(group.device))
 
 
 def align_text(align: dict[str, Any]) -> str:

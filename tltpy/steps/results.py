@@ -43,12 +43,12 @@ def read(path: Path) -> dict[str, Any]:
     return results
 
 
-def table(results: dict[str, Any]) -> str:
-    """One line a model: metrics, parameters, FLOPs, file size, latency."""
+def cells(results: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows, the baseline first: metrics, parameters, FLOPs, file size, latency."""
     rows = [row for row in (results.get(BASELINE), *results["rows"]) if row]
     metrics = list(dict.fromkeys(name for row in rows for name in row["metric"]))
     head = ["model", *metrics, "parameters", "GFLOPs", "MB", "latency ms"]
-    body = [
+    return head, [
         [
             row["name"],
             *(_number(row["metric"].get(name), 1, 4) for name in metrics),
@@ -59,6 +59,11 @@ def table(results: dict[str, Any]) -> str:
         ]
         for row in rows
     ]
+
+
+def table(results: dict[str, Any]) -> str:
+    """One line a model."""
+    head, body = cells(results)
     widths = [max(len(line[column]) for line in [head, *body]) for column in range(len(head))]
     lines = [
         "  ".join(

@@ -4,7 +4,7 @@ All of them are one function from the inputs dict to the outputs dict of the tas
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,19 @@ from tltpy.steps.evaluation import Runner
 
 @dataclass(frozen=True)
 class Subject:
-    """`params` and `flops` (of one example) are None where an engine does not tell them."""
+    """`params` and `flops` (of one example) are None where an engine does not tell them.
+
+    `digest` names a sealed file, `lineage` the files that it comes from, oldest first (models.lineage); of a plain
+    graph and of an engine the digest of the model alone is known.
+    """
 
     runner: Runner
     kind: str
     params: int | None
     flops: int | None
     size_bytes: int | None
+    digest: str | None = None
+    lineage: tuple[dict[str, Any], ...] = ()
 
 
 def open_subject(path: Path | None, key: str | None, name: str, cfg: Any, device: torch.device) -> Subject:
@@ -38,12 +44,14 @@ def open_subject(path: Path | None, key: str | None, name: str, cfg: Any, device
     found = artifact.flavour(path)
     if found == "model":
         opened = models.open_network(path, key, name, cfg)
-        return _of_network(opened.network, f"{opened.file.header.stage} model", name, cfg, device, path)
+        made = _of_network(opened.network, f"{opened.file.header.stage} model", name, cfg, device, path)
+        return replace(made, digest=opened.file.digest, lineage=tuple(opened.file.metadata.get("lineage", ())))
     if found == "graph":
         graph = artifact.load_graph(path, key)
         if graph.header.task != name:
             raise ModelFileError(f"{path}: this is a graph of {graph.header.task}, not of {name}")
-        return _of_runtime(open_runtime(graph.onnx, name=str(path), device=device.type), name, cfg, path)
+        made = _of_runtime(open_runtime(graph.onnx, name=str(path), device=device.type), name, cfg, path)
+        return replace(made, digest=graph.digest, lineage=tuple(graph.metadata.get("lineage", ())))
     if found in ("onnx", "openvino", "engine"):
         return _of_runtime(open_runtime(path, device=device.type), name, cfg, path)
     artifact.load_model(path, key)  # says what the file is instead
@@ -78,4 +86,6 @@ def _of_runtime(runtime: Any, name: str, cfg: Any, path: Path) -> Subject:
     models.refuse_other_labels(runtime.metadata.get("labels"), name, cfg, path)
     size = sum(part.stat().st_size for part in {path, path.with_suffix(".bin")} if part.exists())
     facts = runtime.metadata
-    return Subject(runtime, f"{runtime.backend} engine", facts.get("params"), facts.get("flops"), size)
+    source = ({"digest": facts["model"], "name": "", "step": "export"},) if "model" in facts else ()
+    kind = f"{runtime.backend} engine"
+    return Subject(runtime, kind, facts.get("params"), facts.get("flops"), size, lineage=source)

@@ -23,6 +23,7 @@ from tltpy.steps.checkpoint import Position, Trainee
 from tltpy.steps.history import Events, History, flat
 from tltpy.steps.initial import epochs_behind, initial_weights
 from tltpy.steps.processes import Group
+from tltpy.steps.reporting import Reporter, about
 from tltpy.steps.signals import Signals
 from tltpy.tasks.contract import Records, Task
 
@@ -97,6 +98,7 @@ class Training:
         first_step = position.epoch * self.loader.steps + position.step
         self.history = History(self.folder, position.epoch)
         self.events = Events(self.folder, self.config.visualizer, first_step) if self.group.first else None
+        self.reporter = Reporter(self.folder, self.loader, self.validation, self.log) if self.group.first else None
         result: dict[str, Any] = {}
         try:
             with self.signals.noted():
@@ -110,7 +112,9 @@ class Training:
             self.validation.close()
             if self.events:
                 self.events.close()
-        self.log.status("SUCCESS", "training finished", **result)
+        self.log.status("SUCCESS", "training finished", **result, warnings=self.log.warnings)
+        if self.reporter:
+            self.reporter.finish()
         return self._result(result)
 
     def _epoch(self) -> dict[str, Any]:
@@ -199,14 +203,17 @@ class Training:
         total = torch.stack([torch.stack(losses).mean()]) if losses else torch.zeros(1, device=self.group.device)
         measured = flat({key: value for key, value in metric.result().items() if key != "truths"})
         measured["validation_loss"] = float(self.group.mean(total))
-        self._remember_best(measured[metric.headline], metric.higher_is_better)
+        better = self._remember_best(measured[metric.headline], metric.higher_is_better)
+        if self.reporter:
+            self.reporter.measured(metric, epoch + 1, better)
         return measured, f"{metric.table()}\nValidation loss: {measured['validation_loss']:.5f}"
 
-    def _remember_best(self, value: float, higher_is_better: bool) -> None:
+    def _remember_best(self, value: float, higher_is_better: bool) -> bool:
         position = self.trainee.position
         better = position.best is None or (value > position.best if higher_is_better else value < position.best)
         if better:
             position.best, position.best_epoch = value, position.epoch
+        return better
 
     def _write(
         self, epoch: int, losses: dict[str, float], measured: dict[str, float], table: str, seconds: float
@@ -232,7 +239,9 @@ class Training:
         left = seconds * (self.config.num_epochs - number)
         facts = {"epoch": number, "max_epoch": self.config.num_epochs, "time_per_epoch": seconds, "eta": left}
         graphical = {**losses, "learning_rate": rate, **measured}
-        self.log.status("RUNNING", f"epoch {number} finished", **facts, graphical=graphical)
+        self.log.status("RUNNING", f"epoch {number} finished", **facts, graphical=graphical, kpi=measured)
+        if measured and self.reporter and number < self.config.num_epochs:
+            self.reporter.refresh()
 
     def _save_weights(self, name: str, epoch: int, measured: dict[str, float]) -> None:
         path = self.folder / "weights" / f"{self.stem}_{name}.tlt"
@@ -358,7 +367,7 @@ class Training:
         labels = self.task.graphs(self.network, self.cfg)[0].metadata.get("labels")
         if labels:
             files.write_text(self.folder / "model_output_labels.txt", "".join(f"{label}\n" for label in labels))
-        self.log.status("STARTED", "training", **self._run_facts())
+        self.log.status("STARTED", "training", **self._run_facts(), **about(self))
         if not self.request.resume:
             self._save_last()  # a run that is killed at once can be resumed, too
 

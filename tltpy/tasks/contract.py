@@ -17,6 +17,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from tltpy.data.loader import Draw
+from tltpy.report.picture import Picture
 
 Record = Any
 Config = Any
@@ -62,8 +63,20 @@ class Records(Protocol):
     def weights(self) -> np.ndarray | None: ...
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a measurement was made of; `training` and a varied `batch` of it where the model was just trained."""
+
+    validation: Records
+    training: Records | None = None
+    batch: dict[str, Any] | None = None
+
+
 class Metric(Protocol):
-    """Gathers predictions; `result` holds at least the task's headline number under `headline`, more with `detail`."""
+    """Gathers predictions; `result` holds at least the task's headline number under `headline`, more with `detail`.
+
+    The key "index" of a batch says which validation records it holds, where `pictures` may be asked for them.
+    """
 
     headline: str
     higher_is_better: bool
@@ -74,8 +87,8 @@ class Metric(Protocol):
 
     def table(self, detail: bool = False) -> str: ...
 
-    def pictures(self) -> dict[str, bytes]:
-        """File name -> PNG, of what the spec wants drawn."""
+    def pictures(self, seen: Seen) -> list[Picture]:
+        """What is worth seeing of the predictions and of the data behind them, in the order of reading."""
         ...
 
     def state(self) -> list[Any]: ...

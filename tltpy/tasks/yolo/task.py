@@ -1,6 +1,5 @@
 """TASK: what yolo answers to every clause of the contract."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,13 +9,12 @@ from tltpy.data.images import to_bgr
 from tltpy.data.loader import Draw
 from tltpy.detection.draw import draw
 from tltpy.detection.records import DetectionRecord
-from tltpy.metrics.average_precision import AveragePrecision
-from tltpy.spec.detection_pb2 import EvalConfig
 from tltpy.tasks.contract import Graph, Mean, Metric, Presentation, Task
 from tltpy.tasks.yolo import data, records
 from tltpy.tasks.yolo.architectures import depths
 from tltpy.tasks.yolo.decode import OUTPUTS, Detections, Detector, Postprocess, decode, grid
 from tltpy.tasks.yolo.loss import assign, encode, yolo_loss
+from tltpy.tasks.yolo.metric import DetectionMetric
 from tltpy.tasks.yolo.model import YoloV3
 from tltpy.tasks.yolo.settings import settings
 
@@ -83,49 +81,6 @@ def decode_batch(
     outputs: dict[str, Tensor], batch: dict[str, Any], state: Any, cfg: Any
 ) -> tuple[list[Detections], None]:
     return decode(outputs, batch, settings(cfg).input_hw), None
-
-
-class DetectionMetric:
-    """Average precision of the task's predictions, on the pictures as stored."""
-
-    headline = "mAP"
-    higher_is_better = True
-
-    def __init__(self, cfg: Any) -> None:
-        section = cfg.eval_config
-        self.drawn = section.visualize_pr_curve
-        mode = EvalConfig.AveragePrecisionMode.Name(section.average_precision_mode).lower()
-        self.average = AveragePrecision(
-            class_names=settings(cfg).classes, iou_threshold=section.matching_iou_threshold, mode=mode
-        )
-
-    def update(self, predictions: Sequence[Detections], batch: dict[str, Any]) -> None:
-        for found, truth in zip(predictions, batch["truth"], strict=True):
-            self.average.update(
-                found.boxes_xyxy, found.scores, found.labels, truth.boxes_xyxy, truth.labels, truth.difficult
-            )
-
-    def result(self, detail: bool = False) -> dict[str, Any]:
-        self.average.coco = detail
-        return self.average.result()
-
-    def table(self, detail: bool = False) -> str:
-        self.average.coco = detail
-        return self.average.table()
-
-    def pictures(self) -> dict[str, bytes]:
-        if not self.drawn:
-            return {}
-        from tltpy.detection.plots import precision_recall_figure
-
-        title = f"precision and recall at IoU {self.average.iou_threshold:g}"
-        return {"precision_recall.png": precision_recall_figure(self.average.curves(), title)}
-
-    def state(self) -> list[Any]:
-        return self.average.state()
-
-    def merge(self, states: Any) -> None:
-        self.average.merge(states)
 
 
 def metric(cfg: Any) -> Metric:
