@@ -84,13 +84,10 @@ def test_required_holds_in_sections_that_are_set() -> None:
 
 def test_ignored_warns_only_when_set() -> None:
     assert findings(detection_pb2.NMSConfig()) == []
-    assert findings(detection_pb2.NMSConfig(infer_nms_score_bits=11)) == [
-        Finding(
-            "infer_nms_score_bits",
-            '"infer_nms_score_bits" has no effect: it concerns TensorRT\'s NMS plugin; scores are floats here',
-            warning=True,
-        ),
+    found = findings(detection_pb2.NMSConfig(force_on_cpu=True, infer_nms_score_bits=11))
+    assert found == [
         Finding("infer_nms_score_bits", '"infer_nms_score_bits" must be at most 10, not 11'),
+        Finding("force_on_cpu", '"force_on_cpu" has no effect: it changes no result', warning=True),
     ]
 
 

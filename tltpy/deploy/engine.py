@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tltpy.deploy import half, onnx
+from tltpy.deploy import half, onnx, plugins
 from tltpy.deploy.compare import relative_error
 from tltpy.deploy.runtime import open_runtime
 from tltpy.deploy.sessions import METADATA, require_openvino
@@ -36,6 +36,9 @@ def build(content: bytes, *, backend: str, precision: str, batch_size: int | Non
         ModelFileError: damaged bytes.
     """
     require(backend, precision)
+    if backend != "tensorrt" and plugins.holds(content):
+        hint = "export it with --target portable, or build with --backend tensorrt"
+        raise UsageError("the graph is made for TensorRT: it holds one of its plugins", hint)
     if batch_size is not None:
         content = onnx.fix_batch(content, batch_size)
     metadata = onnx.metadata_of(onnx.read(content))

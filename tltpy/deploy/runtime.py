@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tltpy.deploy import onnx
+from tltpy.deploy import onnx, plugins
 from tltpy.deploy.sessions import METADATA, OnnxRuntimeSession, OpenVinoSession, OperatorTime, Port, Session
 from tltpy.errors import BackendError, ModelFileError, UsageError
 
@@ -24,9 +24,10 @@ class Runtime:
         self._session = session
         self._name = name
         self.backend = session.backend
-        self.inputs: dict[str, Port] = session.inputs
-        self.outputs: dict[str, Port] = session.outputs
         self.metadata = _metadata(session.metadata)
+        aliases = self.metadata.get("aliases", {})
+        self.inputs: dict[str, Port] = session.inputs
+        self.outputs: dict[str, Port] = {aliases.get(name, name): port for name, port in session.outputs.items()}
         sizes = {port.shape[0] for port in self.inputs.values()}
         self.batch_size: int | None = sizes.pop() if len(sizes) == 1 else None
         """The only batch size that the engine takes by itself, None for any."""
@@ -35,11 +36,11 @@ class Runtime:
         """Outputs on the device of the inputs. An engine of a fixed batch size is fed in slices, the last one filled
         up. UsageError for inputs whose names or shapes are not those of the graph."""
         size, device = self._check(inputs)
-        if self.batch_size in (None, size):
+        step = self.batch_size or min(size, self._session.largest or size)
+        if step == size:
             found = self._run(inputs)
         else:
-            assert self.batch_size is not None
-            parts = [self._run(_slice(inputs, start, self.batch_size)) for start in range(0, size, self.batch_size)]
+            parts = [self._run(_slice(inputs, start, step)) for start in range(0, size, step)]
             found = {name: torch.cat([part[name] for part in parts])[:size] for name in self.outputs}
         return {name: value.to(device) for name, value in found.items()}
 
@@ -50,7 +51,8 @@ class Runtime:
 
     def _run(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         arrays = self._session.run(self._arrays(inputs))
-        return {name: torch.from_numpy(array) for name, array in zip(self.outputs, arrays, strict=True)}
+        found = {name: torch.from_numpy(array) for name, array in zip(self.outputs, arrays, strict=True)}
+        return _tidy(found, self.metadata.get("boxes"))
 
     def _arrays(self, inputs: dict[str, Tensor]) -> list[np.ndarray]:
         """The tensors' own memory where it is on the CPU, contiguous and of the right type."""
@@ -101,8 +103,10 @@ def open_runtime(
     if source.startswith(PLANS):
         hint = "tltpy runs engines of ONNX Runtime and OpenVINO: build one with tlt-convert"
         raise BackendError(f"{name}: this is a TensorRT engine", hint)
-    session = OnnxRuntimeSession(source, name=name, threads=threads, cuda=torch.device(device).type == "cuda")
-    return Runtime(session=session, name=name)
+    cuda = torch.device(device).type == "cuda"
+    if plugins.holds(source):
+        return Runtime(session=plugins.PluginSession(source, name=name, threads=threads, cuda=cuda), name=name)
+    return Runtime(session=OnnxRuntimeSession(source, name=name, threads=threads, cuda=cuda), name=name)
 
 
 def dims(shape: tuple[int | None, ...]) -> str:
@@ -114,6 +118,19 @@ def _metadata(texts: dict[str, str]) -> dict[str, Any]:
     parsed = onnx.parse_metadata(texts)
     inner = parsed.get(METADATA[1])
     return inner if isinstance(inner, dict) and len(parsed) == 1 else parsed
+
+
+def _tidy(outputs: dict[str, Tensor], names: dict[str, str] | None) -> dict[str, Tensor]:
+    """Zeros behind the last box of lists [B, K, ...]: what stands there differs from one library to the next."""
+    if names is None or not set(names.values()) <= set(outputs):
+        return outputs
+    count = outputs[names["count"]].reshape(-1, 1)
+    there = torch.arange(outputs[names["scores"]].shape[1]) < count  # [B, K]
+    tidy = dict(outputs)
+    for part in ("boxes", "scores", "classes"):
+        value = outputs[names[part]]
+        tidy[names[part]] = torch.where(there.view(*there.shape, *[1] * (value.dim() - 2)), value, 0)
+    return tidy
 
 
 def _slice(inputs: dict[str, Tensor], start: int, size: int) -> dict[str, Tensor]:

@@ -37,6 +37,7 @@ class Session(Protocol):
     inputs: dict[str, Port]
     outputs: dict[str, Port]
     metadata: dict[str, str]
+    largest: int | None  # batch that it takes; None where there is no limit
 
     def run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         """Inputs and outputs in the order of `inputs` and `outputs`."""
@@ -49,6 +50,7 @@ class OnnxRuntimeSession:
     """Runs ONNX files, on the GPU where `cuda` is asked for and the library can."""
 
     backend = "onnxruntime"
+    largest: int | None = None
 
     def __init__(self, content: bytes, *, name: str, threads: int | None, cuda: bool) -> None:
         import onnxruntime
@@ -107,6 +109,7 @@ class OpenVinoSession:
     """Runs OpenVINO files (.xml with its .bin) on the CPU."""
 
     backend = "openvino"
+    largest: int | None = None
 
     def __init__(self, path: Path, *, threads: int | None) -> None:
         openvino = require_openvino()

@@ -30,13 +30,31 @@ Mean = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Graph:
-    """One network to export: `module` maps a dict of `inputs` to a dict with the keys `outputs`, in this order."""
+    """One network to export: `module` maps a dict of `inputs` to a dict with the keys `outputs`, in this order.
+
+    `metadata` travels with the graph as JSON. Its keys, each where it applies:
+
+    labels      class names in the order of the ids
+    input       name, layout, color ("BGR", "RGB" or "grey"), mean (one value a channel), scale: the input is
+                scale * (pixel - mean); size_hw, fit ("letterbox": aspect ratio kept, centred, margin filled with the
+                mean; "stretch"), resize (the same in words)
+    boxes       names of the outputs "count" [B, 1], "boxes" [B, K, 4] (xmin, ymin, xmax, ymax; 0..1 of the input),
+                "scores" [B, K], "classes" [B, K]. With it stands in the `data` of every Presentation a list "objects"
+                of {"class", "box_xyxy" (pixels of the picture as stored), "score"}
+    nms         confidence_threshold, iou_threshold, top_k, candidates (of a class), score_bits and the name of its
+                field in the spec: how `candidates` becomes `module`
+    deepstream  network_type, parser, library, output_blobs: what DeepStream has to be told besides
+
+    `candidates`, where the outputs are "boxes", is the module without its last selection: {"candidate_boxes" [B, N, 1,
+    4], "candidate_scores" [B, N, C]}, for players that have a selection of their own.
+    """
 
     name: str
     module: nn.Module
     example: Tensors  # inputs of a batch of two, on the CPU
     outputs: tuple[str, ...]
-    metadata: dict[str, Any] = field(default_factory=dict)  # JSON: labels, input normalisation, resize rule, thresholds
+    metadata: dict[str, Any] = field(default_factory=dict)
+    candidates: nn.Module | None = None
 
 
 @dataclass(frozen=True)

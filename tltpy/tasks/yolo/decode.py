@@ -114,10 +114,14 @@ class Postprocess(nn.Module):
         self.cells: Tensor
 
     def forward(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        boxes, scores = self.candidates(outputs)
+        return self.select(boxes, scores.transpose(1, 2))
+
+    def candidates(self, outputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """All boxes before suppression: corners [B, N, 4], shares of the input size, and scores [B, N, C]."""
         raw = flatten(outputs, self.anchors).float()  # [B, N, 5 + C]
         boxes = yxhw_to_xyxy(decode_yxhw(raw, self.cells))  # [B, N, 4]
-        scores = torch.sigmoid(raw[..., 4:5]) * torch.sigmoid(raw[..., 5:])  # [B, N, C]
-        return self.select(boxes, scores.transpose(1, 2))
+        return boxes, torch.sigmoid(raw[..., 4:5]) * torch.sigmoid(raw[..., 5:])
 
     def select(self, boxes_xyxy: Tensor, scores: Tensor) -> dict[str, Tensor]:
         """Class-wise suppression: boxes [B, N, 4], scores [B, C, N] -> the four outputs."""
@@ -156,11 +160,24 @@ class Detector(nn.Module):
     def __init__(self, network: nn.Module, postprocess: Postprocess) -> None:
         super().__init__()
         self.network = network
-        self.postprocess = postprocess
+        self.postprocess: Postprocess = postprocess
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         found: dict[str, Tensor] = self.postprocess(self.network(inputs))
         return found
+
+
+class Candidates(nn.Module):
+    """The Detector without suppression: {"Input": [B, 3, H, W]} -> candidate_boxes [B, N, 1, 4] and
+    candidate_scores [B, N, C]."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        boxes, scores = self.detector.postprocess.candidates(self.detector.network(inputs))
+        return {"candidate_boxes": boxes[:, :, None], "candidate_scores": scores}
 
 
 def decode(outputs: dict[str, Tensor], batch: dict[str, Any], input_hw: tuple[int, int]) -> list[Detections]:

@@ -12,13 +12,19 @@ from tltpy.detection.records import DetectionRecord
 from tltpy.tasks.contract import Graph, Mean, Metric, Presentation, Task
 from tltpy.tasks.yolo import data, records
 from tltpy.tasks.yolo.architectures import depths
-from tltpy.tasks.yolo.decode import OUTPUTS, Detections, Detector, Postprocess, decode, grid
+from tltpy.tasks.yolo.decode import CANDIDATES, OUTPUTS, Candidates, Detections, Detector, Postprocess, decode, grid
 from tltpy.tasks.yolo.loss import assign, encode, yolo_loss
 from tltpy.tasks.yolo.metric import DetectionMetric
 from tltpy.tasks.yolo.model import YoloV3
 from tltpy.tasks.yolo.settings import settings
 
 SURE = 12.0  # logit of a network that has no doubt
+DEEPSTREAM = {  # as published for this network
+    "network_type": 0,
+    "parser": "NvDsInferParseCustomBatchedNMSTLT",
+    "library": "libnvds_infercustomparser_tlt.so",
+    "output_blobs": ["BatchedNMS"],
+}
 
 
 def stem(cfg: Any) -> str:
@@ -92,7 +98,7 @@ def keep(model: nn.Module) -> list[str]:
 
 
 def graphs(model: nn.Module, cfg: Any) -> list[Graph]:
-    plan = settings(cfg)
+    plan, nms = settings(cfg), cfg.nms_config
     example = {"Input": torch.zeros(2, plan.channels, *plan.input_hw)}
     metadata = {
         "task": "yolo",
@@ -105,16 +111,22 @@ def graphs(model: nn.Module, cfg: Any) -> list[Graph]:
             "mean": list(plan.mean),
             "scale": 1.0,
             "size_hw": list(plan.input_hw),
+            "fit": "letterbox",
             "resize": "letterbox: aspect ratio kept, centred, margin filled with the mean, bilinear",
         },
         "nms": {
-            "confidence_threshold": cfg.nms_config.confidence_threshold,
-            "iou_threshold": cfg.nms_config.clustering_iou_threshold,
-            "top_k": cfg.nms_config.top_k,
+            "confidence_threshold": nms.confidence_threshold,
+            "iou_threshold": nms.clustering_iou_threshold,
+            "top_k": nms.top_k,
+            "candidates": CANDIDATES * nms.top_k,
+            "score_bits": nms.infer_nms_score_bits,
+            "score_bits_field": "infer_nms_score_bits",
         },
+        "boxes": dict(zip(("count", "boxes", "scores", "classes"), OUTPUTS, strict=True)),
+        "deepstream": DEEPSTREAM,
     }
     detector = Detector(model, _postprocess(cfg)).train(model.training)
-    return [Graph("yolo", detector, example, OUTPUTS, metadata)]
+    return [Graph("yolo", detector, example, OUTPUTS, metadata, Candidates(detector).train(model.training))]
 
 
 def present(record: DetectionRecord, prediction: Detections, cfg: Any, threshold: float) -> Presentation:
