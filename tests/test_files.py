@@ -124,3 +124,16 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path: Path) ->
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == [".kept", ".new.tlt.0123abcd.part", "kept.part", "kept.tlt", "living.tlt"]
     files.sweep(tmp_path / "missing")
+
+
+def test_a_staged_folder_takes_the_place_of_another_or_goes(tmp_path: Path) -> None:
+    place = tmp_path / "models" / "a"
+    with pytest.raises(ValueError, match="no"), files.staged(place) as folder:
+        (folder / "x").write_text("1")
+        assert folder.name == "a" and not place.exists()
+        raise ValueError("no")
+    assert not list(tmp_path.iterdir())
+    for text in ("1", "2"):
+        with files.staged(place) as folder:
+            (folder / text).write_text(text)
+    assert [path.name for path in place.iterdir()] == ["2"] and [path.name for path in place.parent.iterdir()] == ["a"]

@@ -87,6 +87,27 @@ def staging(target: str | Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
+@contextmanager
+def staged(target: str | Path) -> Iterator[Path]:
+    """Gives an empty folder of the same name elsewhere; when the block ends well it takes the place of `target`, else it
+    goes. What was there stays until then."""
+    target = Path(target)
+    new_parent = not target.parent.exists()
+    try:
+        with staging(target) as holder:
+            folder = holder / target.name
+            folder.mkdir()
+            yield folder
+            with translated(target):
+                if target.exists():
+                    os.replace(target, holder / "before")
+                os.replace(folder, target)
+    finally:
+        with suppress(OSError):  # it holds other things
+            if new_parent:
+                target.parent.rmdir()
+
+
 def write_text(path: str | Path, text: str) -> None:
     with atomic(path, "w") as file:
         file.write(text)

@@ -14,10 +14,9 @@ from tltpy.errors import UsageError
 PROGRAM = "tlt-export"
 FILE = click.Path(path_type=Path)
 CALIBRATION = ("cal_image_dir", "cal_data_file", "cal_cache_file", "cal_json_file", "batches", "force_ptq")
-TENSORRT = (
-    "max_batch_size", "min_batch_size", "opt_batch_size", "max_workspace_size", "strict_type_constraints",
-    "onnx_route", "gpu_index",
-)
+TENSORRT = ("min_batch_size", "opt_batch_size", "max_workspace_size", "strict_type_constraints")
+BESIDE = "beside the output"
+OTHERS = ("onnx_route", "gpu_index")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -34,7 +33,18 @@ TENSORRT = (
               help="Make the graph for batches of N alone. [default: -1, any size]")
 @click.option("--data_type", type=click.Choice(["fp32", "fp16", "int8"], case_sensitive=False), default="fp32",
               show_default=True, help="Precision of --engine_file. The graph itself is fp32 always.")
-@click.option("--engine_file", type=FILE, metavar="ENGINE", help="Build an ONNX Runtime engine, too.")
+@click.option("--engine_file", type=FILE, metavar="ENGINE", 
+              help="Build an engine, too: of ONNX Runtime, or of TensorRT with --target tensorrt.")
+@click.option("--target", type=click.Choice(["portable", "tensorrt"]), default="portable", show_default=True,
+              help="portable: standard operators; tensorrt: suppression by one of its plugins.")
+@click.option("--nms", type=click.Choice(["batched", "efficient"]), default="batched", show_default=True,
+              help="The plugin of --target tensorrt: BatchedNMSDynamic_TRT as published, or EfficientNMS_TRT.")
+@click.option("--gen_ds_config", "deepstream_dir", type=FILE, is_flag=False, flag_value=BESIDE, metavar="[DIR]",
+              help="Write a folder for DeepStream, checked. [default: OUT without its suffix, and _deepstream]")
+@click.option("--triton", "triton_dir", type=FILE, metavar="DIR",
+              help="Add the model to a repository of Triton, for onnxruntime and for openvino, checked.")
+@click.option("--self-check", "pictures", type=FILE, metavar="IMAGES",
+              help="A picture or a folder to compare on. [default: validation pictures, else made-up ones]")
 @click.option("--target_opset", type=int, default=18, show_default=True, metavar="N", help="ONNX operator set.")
 @click.option("-r", "--results_dir", type=FILE, metavar="DIR", help="Where status.json goes.")
 @click.option("--cal_image_dir", type=FILE, metavar="DIR", help="Of int8: pictures to calibrate with.")
@@ -43,11 +53,12 @@ TENSORRT = (
 @click.option("--cal_json_file", type=FILE, metavar="FILE", help="Of int8: scales of a quantized model.")
 @click.option("--batches", type=int, metavar="N", help="Of int8: batches to calibrate with.")
 @click.option("--force_ptq", is_flag=True, help="Of int8: calibrate even a quantized model.")
-@click.option("--max_batch_size", type=int, metavar="N", help="Of TensorRT; no effect here.")
-@click.option("--min_batch_size", type=int, metavar="N", help="Of TensorRT; no effect here.")
-@click.option("--opt_batch_size", type=int, metavar="N", help="Of TensorRT; no effect here.")
-@click.option("--max_workspace_size", type=int, metavar="BYTES", help="Of TensorRT; no effect here.")
-@click.option("-s", "--strict_type_constraints", is_flag=True, help="Of TensorRT; no effect here.")
+@click.option("--max_batch_size", type=click.IntRange(1), metavar="N",
+              help="Batches of --gen_ds_config and --triton. [default: 1 and 8]")
+@click.option("--min_batch_size", type=int, metavar="N", help="Of TensorRT engines: a flag of tlt-convert.")
+@click.option("--opt_batch_size", type=int, metavar="N", help="Of TensorRT engines: a flag of tlt-convert.")
+@click.option("--max_workspace_size", type=int, metavar="BYTES", help="Of TensorRT engines: a flag of tlt-convert.")
+@click.option("-s", "--strict_type_constraints", is_flag=True, help="Of TensorRT engines: a flag of tlt-convert.")
 @click.option("--onnx_route", metavar="NAME", help="Of the originals' converters; no effect here.")
 @click.option("--gpu_index", type=int, metavar="N", help="Accepted as published; exporting works on the CPU.")
 @boundary.overwrite_option
@@ -67,9 +78,15 @@ def command(task: str, spec: Path | None, quiet: bool, verbose: bool, as_json: b
         )
     if options["batch_size"] == 0 or options["batch_size"] < -1:
         raise UsageError(f"--batch_size {options['batch_size']}: give 1 or more, or -1 for any size")
-    for name in _given((*CALIBRATION, *TENSORRT)):
-        reason = "it concerns calibration for int8" if name in CALIBRATION else "no TensorRT or GPU takes part"
-        log.warn(f"--{name} has no effect: {reason}")
+    reasons = dict.fromkeys(CALIBRATION, "it concerns calibration for int8")
+    reasons |= dict.fromkeys(TENSORRT, "tlt-convert builds TensorRT engines, with flags for it")
+    reasons |= dict.fromkeys(OTHERS, "exporting works on the CPU, by PyTorch's own exporter")
+    if options["target"] == "portable":
+        reasons["nms"] = "it is for --target tensorrt"
+    if not options["deepstream_dir"] and not options["triton_dir"]:
+        reasons["max_batch_size"] = "it is for --gen_ds_config and --triton"
+    for name in _given(tuple(reasons)):
+        log.warn(f"--{name} has no effect: {reasons[name]}")
     cfg = read_spec(task, spec, log) if spec else None
 
     from tltpy import artifact
@@ -95,6 +112,12 @@ def command(task: str, spec: Path | None, quiet: bool, verbose: bool, as_json: b
         precision=precision,
         results_dir=options["results_dir"],
         overwrite=options["overwrite"],
+        target=options["target"],
+        nms=options["nms"],
+        deepstream_dir=_beside(options["deepstream_dir"], output),
+        triton_dir=options["triton_dir"],
+        max_batch_size=options["max_batch_size"],
+        pictures=options["pictures"],
     )
     result = export.run(request, log)
     click.echo(json.dumps(result) if as_json else export.text(result))
@@ -104,6 +127,10 @@ def _given(names: tuple[str, ...]) -> list[str]:
     """Those of the options that stand on the command line."""
     context = click.get_current_context()
     return [name for name in names if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
+
+
+def _beside(folder: Path | None, output: Path) -> Path | None:
+    return output.with_name(f"{output.stem}_deepstream") if folder == Path(BESIDE) else folder
 
 
 def _output(model: Path, output: Path | None, format_: str | None) -> tuple[str, Path]:

@@ -1,31 +1,34 @@
 """export: a trained model in, its graph out: ONNX with decoding and all, sealed or plain, proven equal to the model."""
 
 import hashlib
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tltpy import artifact, files, tasks
-from tltpy.deploy import engine, onnx
+from tltpy.deploy import deepstream, engine, margin, onnx, plugins
 from tltpy.deploy.proof import Proof, prove
-from tltpy.errors import DataError, SpecError, UsageError
+from tltpy.errors import UsageError
 from tltpy.log import Log
 from tltpy.nn import cost
-from tltpy.steps import models
+from tltpy.steps import bundles, models
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tltpy.tasks.contract import Graph, Task
+    from tltpy.tasks.contract import Graph, Record, Task
 
-PICTURES = 4  # compared
+TARGETS = ("portable", "tensorrt")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportRequest:
-    """`cfg` None: the spec in the model file. `batch_size` None: the graph takes any."""
+    """`cfg` None: the spec in the model file. `batch_size` None: the graph takes any.
+
+    `target` tensorrt puts the plugin `nms` in the place of standard suppression. `pictures`: what is compared on.
+    `max_batch_size`: of the folders for DeepStream (None: 1) and Triton (None: 8).
+    """
 
     task: str
     cfg: Any | None
@@ -39,6 +42,12 @@ class ExportRequest:
     precision: str = "fp32"  # of the engine; the graph is fp32 always
     results_dir: Path | None = None
     overwrite: bool = False
+    target: str = "portable"
+    nms: str = "batched"
+    deepstream_dir: Path | None = None
+    triton_dir: Path | None = None
+    max_batch_size: int | None = None
+    pictures: Path | None = None
 
 
 def run(request: ExportRequest, log: Log) -> dict[str, Any]:
@@ -46,13 +55,7 @@ def run(request: ExportRequest, log: Log) -> dict[str, Any]:
 
     Raises QualityError where a graph does not compute what the model computes.
     """
-    engine.require("onnxruntime", request.precision)
-    header = artifact.inspect(request.model)
-    if header.stage != "float":
-        raise UsageError(f"{request.model}: a model of the stage {header.stage} cannot be exported")
-    for path in (request.output, request.engine_file):
-        if path is not None:
-            files.refuse_existing(path, request.overwrite)
+    _check_request(request)
     opened = models.open_network(request.model, request.key, request.task, request.cfg)
     if request.results_dir is not None:
         with files.translated(request.results_dir):
@@ -64,10 +67,16 @@ def run(request: ExportRequest, log: Log) -> dict[str, Any]:
     places = {graph.name: _place(request.output, graph.name, len(graphs)) for graph in graphs}
     for path in places.values():
         files.refuse_existing(path, request.overwrite)
-    made = [_export(request, opened, task, graph, log) for graph in graphs]  # all are proven before one is written
-    written = [_write(request, opened, places[graph.name], each, log) for graph, each in zip(graphs, made, strict=True)]
+    seen = bundles.pictures(task, opened.cfg, request.pictures)
+    made = [_export(request, opened, task, graph, seen, log) for graph in graphs]  # proven before one is written
+    with ExitStack() as stack:
+        played = [entry for each in made for entry in _bundles(request, opened, task, each, seen, stack, log)]
+        written = [
+            _write(request, opened, places[graph.name], each, log) for graph, each in zip(graphs, made, strict=True)
+        ]
     log.status("SUCCESS", "export finished", files=[entry["file"] for entry in written])
-    return {"model": str(request.model), "format": request.format, "opset": request.opset, "graphs": written}
+    result = {"model": str(request.model), "format": request.format, "opset": request.opset, "target": request.target}
+    return {**result, "graphs": written, "bundles": played}
 
 
 def text(result: dict[str, Any]) -> str:
@@ -79,21 +88,47 @@ def text(result: dict[str, Any]) -> str:
         lines.append(f"  compared with the model on {entry['compared_on']}: {entry['comparison']}")
         if entry["engine"]:
             lines.append(f"{entry['engine']}  {entry['engine_bytes'] / 1e6:.2f} MB")
+    for entry in result["bundles"]:
+        lines.append(f"{entry['folder']}  {entry['text']}")
     return "\n".join(lines)
 
 
 @dataclass(frozen=True)
 class _Made:
+    """`portable` is the graph of standard operators where one was written."""
+
     graph: "Graph"
     content: bytes
+    portable: bytes | None
+    inputs: "dict[str, Tensor]"
     engine: bytes | None
     proof: Proof
     compared_on: str
     metadata: dict[str, Any]
 
 
-def _export(request: ExportRequest, opened: models.Opened, task: "Task", graph: "Graph", log: Log) -> _Made:
-    inputs, origin = _inputs(task, opened.cfg, graph)
+def _check_request(request: ExportRequest) -> None:
+    """Everything that can be said before the model is opened."""
+    backend = "tensorrt" if request.target == "tensorrt" and request.engine_file else "onnxruntime"
+    engine.require(backend, request.precision)
+    header = artifact.inspect(request.model)
+    if header.stage != "float":
+        raise UsageError(f"{request.model}: a model of the stage {header.stage} cannot be exported")
+    if request.deepstream_dir and request.nms != "batched":
+        raise UsageError("DeepStream's parser reads the outputs of the batched plugin", "--nms batched")
+    for path in (request.output, request.engine_file, request.deepstream_dir):
+        if path is not None:
+            files.refuse_existing(path, request.overwrite)
+    if request.triton_dir is not None:
+        for name in (request.output.stem, f"{request.output.stem}_openvino"):
+            files.refuse_existing(request.triton_dir / name, request.overwrite)
+
+
+def _export(
+    request: ExportRequest, opened: models.Opened, task: "Task", graph: "Graph", seen: "tuple[list[Record], str]",
+    log: Log,
+) -> _Made:
+    inputs, origin = _inputs(task, opened.cfg, graph, *seen)
     single = {name: value[:1] for name, value in graph.example.items()}
     metadata = {
         **graph.metadata,
@@ -104,45 +139,94 @@ def _export(request: ExportRequest, opened: models.Opened, task: "Task", graph: 
         "model": opened.file.digest,
         "spec_sha256": hashlib.sha256(models.spec_text(opened.cfg).encode()).hexdigest(),
     }
+    nms = metadata.get("nms", {})
+    if nms.get("score_bits") and request.target == "portable" and not request.deepstream_dir:
+        log.warn(
+            f"{nms['score_bits_field']} has no effect: it concerns TensorRT's plugin, and scores are floats here",
+            "--target tensorrt writes the plugin",
+        )
+    log.info(f"writing the graph {graph.name} in operator set {request.opset}")
+    if request.target == "tensorrt":
+        content, found = _with_plugin(request, graph, metadata, inputs, request.nms)
+    else:
+        content = _written(request, graph, graph.module, graph.outputs, metadata)
+        found = prove(graph.module, content, inputs, f"{request.model}: the graph {graph.name}")
+    log.info(f"compared with the model on {origin}: {found.describe()}")
+    built = None
+    if request.engine_file is not None:
+        backend = "tensorrt" if request.target == "tensorrt" else "onnxruntime"
+        engine.verify(content, backend=backend, precision=request.precision, inputs=inputs)
+        (built,) = engine.build(content, backend=backend, precision=request.precision).values()
+    portable = content if request.target == "portable" else None
+    return _Made(graph, content, portable, inputs, built, found, origin, metadata)
+
+
+def _written(
+    request: ExportRequest, graph: "Graph", module: Any, outputs: tuple[str, ...], metadata: dict[str, Any]
+) -> bytes:
     example = graph.example
     if request.batch_size is not None:
         example = {name: value[:1].repeat_interleave(request.batch_size, 0) for name, value in example.items()}
-    log.info(f"writing the graph {graph.name} in operator set {request.opset}")
-    content = onnx.write(
-        graph.module.eval(),
-        example,
-        graph.outputs,
-        metadata=metadata,
-        opset=request.opset,
-        dynamic_batch=request.batch_size is None,
+    dynamic = request.batch_size is None
+    return onnx.write(
+        module.eval(), example, outputs, metadata=metadata, opset=request.opset, dynamic_batch=dynamic
     )
-    proof = prove(graph.module, content, inputs, f"{request.model}: the graph {graph.name}")
-    log.info(f"compared with the model on {origin}: {proof.describe()}")
-    built = None
-    if request.engine_file is not None:
-        engine.verify(content, backend="onnxruntime", precision=request.precision, inputs=inputs)
-        (built,) = engine.build(content, backend="onnxruntime", precision=request.precision).values()
-    return _Made(graph, content, built, proof, origin, metadata)
 
 
-def _inputs(task: "Task", cfg: Any, graph: "Graph") -> "tuple[dict[str, Tensor], str]":
-    """What the graph is compared on, and in words: pictures of the validation data, else made-up ones."""
-    try:
-        stored = task.read(cfg, "validation")
-        count = min(PICTURES, len(stored))
-        records = [stored[index * len(stored) // count] for index in range(count)]
-        samples = [task.sample(record, cfg, None) for record in records]
-    except (DataError, SpecError):  # a model file is exported on another machine, too
-        samples = []
-    origin = f"{len(samples)} validation pictures"
-    if not samples:
-        rng = np.random.default_rng(0)
-        samples = [task.sample(task.example(cfg, rng), cfg, None) for _ in range(PICTURES)]
-        origin = f"{len(samples)} made-up pictures, since the validation data is not there"
+def _with_plugin(
+    request: ExportRequest, graph: "Graph", metadata: dict[str, Any], inputs: "dict[str, Tensor]", kind: str
+) -> tuple[bytes, Proof]:
+    """The graph with TensorRT's plugin; its candidates are proven, and then what the plugin selects of them."""
+    if graph.candidates is None:
+        raise UsageError(f"the graph {graph.name} has no suppression that a plugin could do", "--target portable")
+    what = f"{request.model}: the graph {graph.name}"
+    content = _written(request, graph, graph.candidates, plugins.CANDIDATES, {})
+    prove(graph.candidates, content, inputs, what)
+    whole = plugins.append(content, metadata, kind)
+    return whole, prove(graph.module, whole, inputs, what)
+
+
+def _inputs(
+    task: "Task", cfg: Any, graph: "Graph", records: "list[Record]", origin: str
+) -> "tuple[dict[str, Tensor], str]":
+    """What the graph is compared on, and in words."""
+    samples = [task.sample(record, cfg, None) for record in records[: bundles.PICTURES]]
     inputs = task.inputs(task.collate(samples), None, cfg)
     if set(inputs) != set(graph.example):
         return graph.example, "the task's own example"
     return inputs, origin
+
+
+def _bundles(
+    request: ExportRequest, opened: models.Opened, task: "Task", made: _Made, seen: "tuple[list[Record], str]",
+    stack: ExitStack, log: Log,
+) -> list[dict[str, Any]]:
+    """Writes the folders that are asked for where the stack will move them from, once everything else is well."""
+    if request.deepstream_dir is None and request.triton_dir is None:
+        return []
+    graph, found = made.graph, []
+    if "boxes" not in graph.metadata:
+        raise UsageError(f"the graph {graph.name} gives no boxes: no folder can be checked")
+    wanted = bundles.reference(task, opened.cfg, graph, *seen)
+    if request.deepstream_dir is not None:
+        deepstream.require(graph.metadata)
+        plugin = made.content
+        if request.target != "tensorrt":
+            plugin, _ = _with_plugin(request, graph, made.metadata, made.inputs, "batched")
+        if made.metadata["input"]["fit"] == "letterbox":
+            plugin = margin.repaired(plugin, made.metadata["input"])
+        size = request.batch_size or request.max_batch_size or 1
+        parts = deepstream.bundle(made.metadata, plugin, batch_size=size, precision=request.precision)
+        found += bundles.stage(request.deepstream_dir, parts, wanted, stack)
+        log.warn(f"{request.deepstream_dir} holds the graph in plain ONNX: DeepStream opens no file of ours")
+    if request.triton_dir is not None:
+        portable = made.portable or _written(request, graph, graph.module, graph.outputs, made.metadata)
+        found += bundles.stage_triton(
+            request.triton_dir, request.output.stem, portable, made.metadata, request.max_batch_size or 8, wanted, stack
+        )
+    for entry in found:
+        log.info(f"checked {entry['folder']} on {wanted.origin}: {entry['text']}")
+    return found
 
 
 def _write(request: ExportRequest, opened: models.Opened, path: Path, made: _Made, log: Log) -> dict[str, Any]:
