@@ -89,8 +89,8 @@ def staging(target: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def staged(target: str | Path) -> Iterator[Path]:
-    """Gives an empty folder of the same name elsewhere; when the block ends well it takes the place of `target`, else it
-    goes. What was there stays until then."""
+    """Gives an empty folder of the same name elsewhere; when the block ends well it takes the place of `target`, else
+    it goes. What was there stays until then."""
     target = Path(target)
     new_parent = not target.parent.exists()
     try:
