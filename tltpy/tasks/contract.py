@@ -35,12 +35,13 @@ class Graph:
     `metadata` travels with the graph as JSON. Its keys, each where it applies:
 
     labels      class names in the order of the ids
-    input       name, layout, color ("BGR", "RGB" or "grey"), mean (one value a channel), scale: the input is
+    input       name, layout, color ("BGR", "RGB" or "grey"), bits (of a channel), mean (one value a channel), scale: the input is
                 scale * (pixel - mean); size_hw, fit ("letterbox": aspect ratio kept, centred, margin filled with the
                 mean; "stretch"), resize (the same in words)
     boxes       names of the outputs "count" [B, 1], "boxes" [B, K, 4] (xmin, ymin, xmax, ymax; 0..1 of the input),
                 "scores" [B, K], "classes" [B, K]. With it stands in the `data` of every Presentation a list "objects"
-                of {"class", "box_xyxy" (pixels of the picture as stored), "score"}
+                of {"class", "box_xyxy" (pixels of the picture as stored), "score"}, and every record has image() ->
+                uint8 [H, W, 3] BGR (8 bits a channel)
     nms         confidence_threshold, iou_threshold, top_k, candidates (of a class), score_bits and the name of its
                 field in the spec: how `candidates` becomes `module`
     deepstream  network_type, parser, library, output_blobs: what DeepStream has to be told besides
