@@ -1,7 +1,9 @@
 """Shapes, strides and parameter counts of the network; freezing; decoding against a slow implementation."""
 
 import math
+import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from parameter_counts import BACKBONES, unit
 from torch import nn
 
 from tltpy import tasks
+from tltpy.nn import cost
 from tltpy.nn.layers import ConvUnit
 from tltpy.tasks.yolo.architectures import ARCHITECTURES, architecture
 from tltpy.tasks.yolo.decode import OUTPUTS, Anchors, Postprocess
@@ -74,6 +77,21 @@ def test_parameters_follow_from_the_published_widths(arch: str, layers: int, blo
 
 def test_every_architecture_is_asked() -> None:
     assert {(arch, layers) for arch, sizes in ARCHITECTURES.items() for layers in sizes} == set(BACKBONES)
+
+
+def test_the_table_of_the_document_is_right() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs/tasks/yolo.md").read_text()
+    rows = re.findall(r"^\| (\w*) ?\| (\d*) ?\|.*\| ([\d.]+) M, ([\d.]+) M \| ([\d.]+) \|$", text, re.MULTILINE)
+    seen, arch = set(), ""
+    for name, layers, backbone, whole, flops in rows:
+        arch = name or arch
+        with torch.device("meta"):
+            model = YoloV3(arch=arch, layers=int(layers or 0), conv_blocks=2, anchors=[3, 3, 3], classes=3)
+            operations = cost.flops(model, {"Input": torch.empty(1, 3, 384, 1248)})
+        counted = (cost.parameters(model.taps.backbone) / 1e6, cost.parameters(model) / 1e6)
+        assert (f"{counted[0]:.2f}", f"{counted[1]:.2f}", f"{operations / 1e9:.1f}") == (backbone, whole, flops)
+        seen.add((arch, int(layers or 0)))
+    assert seen == set(BACKBONES)
 
 
 def test_darknet53_with_a_full_head_is_the_paper_s_network() -> None:
