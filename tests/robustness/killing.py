@@ -33,15 +33,15 @@ class Zygote:
         assert self._line() == "ready"
 
     def run(
-        self, executable: str, *arguments: object, kill_after_s: float | None = None, address_space: int = 0
+        self, executable: str, *arguments: object, kill_after_s: float | None = None, spare_bytes: int = 0
     ) -> Ended:
-        """The step to its end, or to its death by SIGKILL after so long."""
+        """The step to its end, or to its death by SIGKILL; it may allocate `spare_bytes` more (0: no limit)."""
         order = {
             "executable": executable,
             "module": executable.removeprefix("tlt-").replace("-", "_"),
             "arguments": list(map(str, arguments)),
             "env": {"TLT_KEY": "key", "OMP_NUM_THREADS": "1"},
-            "address_space": address_space,
+            "spare_bytes": spare_bytes,
             "log": str(self._log),
         }
         assert self._process.stdin

@@ -1,6 +1,6 @@
 """A process with everything imported that forks one child a command: a step starts in milliseconds and can be killed.
 
-stdin: one JSON object a line, {"executable", "arguments", "env", "address_space"}; stdout: the child's pid, then its
+stdin: one JSON object a line, {"executable", "arguments", "env", "spare_bytes"}; stdout: the child's pid, then its
 wait status. The child's own output goes to the file named by "log".
 """
 
@@ -9,6 +9,7 @@ import os
 import resource
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 HEAVY = (
@@ -37,8 +38,10 @@ def _child(order: dict[str, Any]) -> None:
         os.dup2(log, stream)
     os.close(0)
     os.environ.update(order["env"])
-    if order["address_space"]:
-        resource.setrlimit(resource.RLIMIT_AS, (order["address_space"],) * 2)
+    if order["spare_bytes"]:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + order["spare_bytes"]
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     sys.argv = [order["executable"], *order["arguments"]]
     code = 1
     try:

@@ -43,6 +43,13 @@ def main(command: click.Command, program: str) -> NoReturn:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        from tltpy.steps import memory
+
+        said = memory.full(error)
+        if said is None:
+            raise
+        fail(program, said)
 
 
 def fail(program: str, error: TltError) -> NoReturn:

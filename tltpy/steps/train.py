@@ -18,7 +18,7 @@ from tltpy.data.loader import Loader
 from tltpy.errors import DataError, Interrupted, TltError, UsageError
 from tltpy.log import Log
 from tltpy.optim.averaging import Average
-from tltpy.steps import checkpoint, evaluation, folder, models, processes, recipe
+from tltpy.steps import checkpoint, evaluation, folder, memory, models, processes, recipe
 from tltpy.steps.checkpoint import Position, Trainee
 from tltpy.steps.history import Events, History, flat
 from tltpy.steps.initial import epochs_behind, initial_weights
@@ -315,6 +315,7 @@ class Training:
         else:
             parent = artifact.load_model(self._last(), self.request.key)
             models.fit(network, models.network_tensors(parent.tensors), self._last())
+        memory.refuse_small_limit(sum(value.nbytes for value in network.state_dict().values()))
         return network.to(self.group.device).to(memory_format=torch.channels_last), parent
 
     def _trainee(self) -> Trainee:
