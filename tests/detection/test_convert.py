@@ -14,7 +14,7 @@ from google.protobuf import text_format
 
 from tltpy.data import tfrecord
 from tltpy.data.example_pb2 import Example
-from tltpy.detection import convert, modifiers, partition
+from tltpy.detection import convert, dataset, modifiers, partition
 from tltpy.detection import findings as kinds
 from tltpy.detection.examples import Place, bytes_to_record, record_to_bytes
 from tltpy.detection.findings import Finding
@@ -297,3 +297,38 @@ def test_sequences_from_a_file(layouts: Layouts) -> None:
     (layouts.root / "kitti/map.json").write_text("[]")
     with pytest.raises(DataError, match="a JSON object is needed"):
         open_source(config)
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("moved", [0, 1, 2, 3])
+def test_a_conversion_cut_off_while_it_publishes_is_told_and_done_again(
+    layouts: Layouts, dataset_config: Any, tmp_path: Path, moved: int, old: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, out = layouts.config("kitti"), tmp_path / "out"
+    convert.convert(open_source(config), config, tmp_path / "whole/kitti")
+    expected = contents(tmp_path / "whole")
+    assert len(expected) == 4
+    if old:
+        out.mkdir()
+        for name in expected:
+            (out / name).write_bytes(b"old")
+    left = moved
+
+    def dying(source: Path, target: Path) -> None:
+        nonlocal left
+        if Path(target).parent == out and not Path(target).name.startswith("."):
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+        Path(source).rename(target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(convert.os, "replace", dying)
+        with pytest.raises(KeyboardInterrupt):
+            convert.convert(open_source(config), config, out / "kitti", overwrite=old)
+    if old or moved:
+        sources = f'data_sources {{ tfrecords_path: "{out}/kitti*" image_directory_path: "{layouts.root}/kitti" }}'
+        with pytest.raises(DataError, match="cut off while it put these shards in place"):
+            dataset.read(dataset_config(sources, car="car"), "training")
+    convert.convert(open_source(config), config, out / "kitti")  # the same command, though shards exist
+    assert contents(out) == expected

@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -100,3 +102,48 @@ def test_an_export_that_is_killed_leaves_the_old_graph_or_the_new_one(
     ended = zygote.run("tlt-export", *arguments, target, "--overwrite")
     assert ended.code == 0 and target.read_bytes() == new
     onnx.checker.check_model(onnx.load(target))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_conversion_that_is_killed_leaves_all_shards_or_none(zygote: Zygote, tmp_path: Path, workers: int) -> None:
+    root, out = tmp_path / "data", tmp_path / "out"
+    make_kitti(root, 400)
+    spec = tmp_path / "convert.txt"
+    spec.write_text(
+        f'kitti_config {{ root_directory_path: "{root}" image_dir_name: "images" label_dir_name: "labels"\n'
+        'partition_mode: "random" num_partitions: 2 val_split: 30 num_shards: 5 }\n'
+    )
+    arguments = ("-d", spec, "-q", "--workers", workers, "-o")
+    whole = zygote.run("tlt-dataset-convert", *arguments, tmp_path / "whole/kitti")
+    assert whole.code == 0, whole.output
+    expected = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    assert len(expected) == 10
+    finished = 0
+    for moment in moments(whole, KILLS if workers == 1 else FEW, 3):
+        ended = zygote.run("tlt-dataset-convert", *arguments, out / "kitti", kill_after_s=moment)
+        assert ended.code in (-9, 0), ended.output
+        found = {path.name: path.read_bytes() for path in out.glob("kitti*")}
+        cut = (out / ".kitti.unfinished").exists()
+        assert cut or found in ({}, expected)
+        if found == expected and not cut:
+            finished += 1
+            for path in out.glob("kitti*"):
+                path.unlink()
+    ended = zygote.run("tlt-dataset-convert", *arguments, out / "kitti")
+    assert ended.code == 0, ended.output
+    assert {path.name: path.read_bytes() for path in out.glob("kitti*")} == expected
+    assert finished < KILLS
+
+
+def make_kitti(root: Path, count: int) -> None:
+    """Labels of as many small pictures, three boxes each."""
+    rng = random.Random(5)
+    for name in ("images", "labels"):
+        (root / name).mkdir(parents=True)
+    ok, png = cv2.imencode(".png", np.full((24, 40, 3), 90, np.uint8))
+    assert ok
+    for number in range(count):
+        (root / f"images/{number:05d}.png").write_bytes(png.tobytes())
+        boxes = [(rng.randrange(0, 10), rng.randrange(0, 9), rng.randrange(20, 40), rng.randrange(12, 24))] * 3
+        text = "".join(f"car 0 0 0 {a} {b} {c} {d} 0 0 0 0 0 0 0\n" for a, b, c, d in boxes)
+        (root / f"labels/{number:05d}.txt").write_text(text)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from tltpy.detection import modifiers, partition
 from tltpy.detection.examples import record_to_bytes
 from tltpy.detection.findings import Finding, count_kinds
 from tltpy.detection.frames import Frame, ReadLabels, Source, read_frame
+from tltpy.detection.partition import unfinished
 from tltpy.detection.tally import Row, Tally, object_lines
 from tltpy.errors import DataError, UsageError
 from tltpy.files import staging, translated, write_text
@@ -22,7 +22,6 @@ from tltpy.files import staging, translated, write_text
 CHUNK = 64  # frames a worker takes at once
 P = TypeVar("P")
 R = TypeVar("R")
-_SHARD = re.compile(r"(-fold-\d{3}-of-\d{3})?(-shard-\d{5}-of-\d{5})?")
 
 
 class Workers(Protocol):
@@ -95,12 +94,15 @@ def refuse(findings: Sequence[Finding]) -> DataError:
 
 
 def refuse_existing(prefix: Path, overwrite: bool) -> list[Path]:
-    """The shards of this prefix that exist, sorted; UsageError when there are any and `overwrite` is not given."""
+    """The shards of this prefix that exist, sorted; UsageError when there are any and `overwrite` is not given.
+
+    Those of a run that was killed while it put them in place are no results.
+    """
     if not prefix.parent.is_dir():
         return []
     files = (path for path in prefix.parent.iterdir() if path.name.startswith(prefix.name) and path.is_file())
-    old = sorted(path for path in files if _SHARD.fullmatch(path.name.removeprefix(prefix.name)))
-    if old and not overwrite:
+    old = sorted(path for path in files if partition.SHARD.fullmatch(path.name.removeprefix(prefix.name)))
+    if old and not overwrite and not prefix.with_name(unfinished(prefix.name)).exists():
         raise UsageError(f"{old[0]}: the shard exists", "name another prefix with -o, or add --overwrite")
     return old
 
@@ -188,11 +190,17 @@ def _staged(parent: Path) -> Iterator[Path]:
 
 
 def _publish(folder: Path, prefix: Path, old: Sequence[Path]) -> None:
-    """Moves everything to its place; then removes what an earlier run left and this one did not replace."""
+    """Moves everything to its place; then removes what an earlier run left and this one did not replace.
+
+    A mark stands beside the shards meanwhile, lest half of them pass for all should the process be killed.
+    """
     with translated(prefix.parent):
         names = sorted(os.listdir(folder))
+        mark = prefix.with_name(unfinished(prefix.name))
+        write_text(mark, "")
         for name in names:
             os.replace(folder / name, prefix.with_name(name))
         for path in (*old, warning_path(prefix)):
             if path.name not in names:
                 path.unlink(missing_ok=True)
+        mark.unlink()

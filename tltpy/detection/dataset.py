@@ -14,7 +14,7 @@ from typing import Any, overload
 import numpy as np
 
 from tltpy.data import images, tfrecord
-from tltpy.detection import classes, coco, kitti
+from tltpy.detection import classes, coco, kitti, partition
 from tltpy.detection import findings as kinds
 from tltpy.detection.examples import Place, bytes_to_record
 from tltpy.detection.findings import Finding, count_kinds
@@ -134,6 +134,7 @@ def _shards(source: Any, split: str, fold: int | None) -> list[Path]:
         raise DataError(
             f"{pattern}: tfrecords_path matches no file", "tlt-dataset-convert writes <prefix>-fold-...; name <prefix>*"
         )
+    _refuse_unfinished(shards)
     if fold is None:
         return shards
     mark = f"fold-{fold:03d}-of-"
@@ -145,6 +146,17 @@ def _shards(source: Any, split: str, fold: int | None) -> list[Path]:
             "the shards are of " + (", ".join(name.removesuffix("-of-") for name in folds) or "no fold at all"),
         )
     return chosen
+
+
+def _refuse_unfinished(shards: Sequence[Path]) -> None:
+    """DataError where a conversion was killed while it put its shards in place: some are missing or of another run."""
+    for path in shards:
+        prefix = partition.prefix_of(path.name)
+        if path.with_name(partition.unfinished(prefix)).exists():
+            raise DataError(
+                f"{path.with_name(prefix)}*: the conversion was cut off while it put these shards in place",
+                "run tlt-dataset-convert again, with the same command",
+            )
 
 
 def _read_shards(shards: Iterable[Path], image_dir: Path, extension: str) -> list[DetectionRecord]:

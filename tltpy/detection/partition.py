@@ -1,12 +1,14 @@
 """Frames to partitions, their order, partitions to shards, and the names of the shards: all as TLT published them."""
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
 
 SEED = 42
+SHARD = re.compile(r"(-fold-\d{3}-of-\d{3})?(-shard-\d{5}-of-\d{5})?$")  # what follows the prefix
 
 
 def split_by_share(frames: Sequence[T], val_split: float) -> list[list[T]]:
@@ -44,3 +46,13 @@ def shard_name(prefix: str, partition: int, num_partitions: int, shard: int, num
     """`<prefix>-fold-000-of-002-shard-00003-of-00010`; a count of 0 leaves its part out."""
     fold = f"-fold-{partition:03d}-of-{num_partitions:03d}" if num_partitions else ""
     return prefix + fold + (f"-shard-{shard:05d}-of-{num_shards:05d}" if num_shards else "")
+
+
+def unfinished(prefix_name: str) -> str:
+    """Name of the file that stands beside the shards of a prefix while they are put in place."""
+    return f".{prefix_name}.unfinished"
+
+
+def prefix_of(shard_name: str) -> str:
+    """What stands before the fold and the number of a shard."""
+    return SHARD.sub("", shard_name)
