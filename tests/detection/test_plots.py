@@ -108,7 +108,7 @@ def test_the_histogram_sorts_by_frequency(axes: list[Any]) -> None:
     assert [patch.get_width() for patch in axes[0].patches] == [9, 3, 1, 0]
     assert "training: b 9, a 3" in shown.alt
     many = plots.label_histogram({"training": {f"c{i}": i for i in range(80)}})
-    assert "24 most frequent of 80" in many.caption
+    assert "16 most frequent of 80" in many.caption
 
 
 def test_boxes_and_anchors_in_pixels(axes: list[Any]) -> None:

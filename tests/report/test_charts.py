@@ -78,6 +78,13 @@ def test_a_matrix_holds_its_counts_and_leaves_what_is_no_count_empty() -> None:
     rendered(big)
 
 
+def test_a_chart_of_very_many_things_is_no_drawing_of_vectors() -> None:
+    noise = np.random.default_rng(0).random((80, 3000))
+    crowd = [Series(f"{i}", np.arange(3000), row, quiet=i > 7) for i, row in enumerate(noise)]
+    one = rendered(charts.lines(crowd, xlabel="x", ylabel="y"))
+    assert one.svg == "" and len(one.data) < 400_000
+
+
 def test_bars_are_as_long_as_their_numbers() -> None:
     figure = charts.bars(["a", "b"], {"training": [10, 2500], "validation": [1, 0]}, xlabel="objects")
     widths = [patch.get_width() for patch in figure.axes[0].patches]

@@ -13,7 +13,7 @@ from tltpy.report.picture import Picture
 _TILE = 360  # pixels: width of a picture of the mosaic
 _ALONE = 560  # pixels: width of a picture that stands alone
 _LETTERS = 14  # pixels: least height of letters there, which a phone still shows readably
-_MOSAIC_BYTES, _ALONE_BYTES = 350_000, 70_000
+_MOSAIC_BYTES, _ALONE_BYTES = 300_000, 50_000
 _GAP = 4
 _LEGEND = (
     "Broken blue: an object that was missed. Orange, with a class and a score: a box of nothing, or of the wrong "

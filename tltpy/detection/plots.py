@@ -10,9 +10,9 @@ from tltpy.report.charts import MOST_COLOURS, Series
 from tltpy.report.figure import render
 from tltpy.report.picture import Picture
 
-_CURVE_POINTS = 300  # of a class; a curve has a point for each detection
+_CURVE_POINTS, _ALL_POINTS = 300, 8000  # of a class, of all; a curve has a point for each detection
 _CLOUD_POINTS = 700  # of all classes together
-_MOST_BARS = 24
+_MOST_BARS = 16
 
 
 class Curve(Protocol):
@@ -33,7 +33,7 @@ def precision_recall(curves: Mapping[str, Curve], iou_threshold: float) -> Pictu
     weakest = sorted(curves, key=lambda name: curves[name].average_precision)[:MOST_COLOURS]
     series = []
     for name in sorted(curves, key=lambda name: (name not in weakest, list(curves).index(name))):
-        recall, precision = _thinned(curves[name].recall, curves[name].precision)
+        recall, precision = _thinned(curves[name].recall, curves[name].precision, _ALL_POINTS // len(curves))
         label = f"{name}  AP {curves[name].average_precision:.3f}"
         series.append(Series(label, recall, precision, quiet=name not in weakest))
     figure = charts.lines(series, xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
@@ -108,9 +108,10 @@ def box_sizes(
     )
 
 
-def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most _CURVE_POINTS of the points, the first and the last among them."""
-    if len(x) <= _CURVE_POINTS:
+def _thinned(x: np.ndarray, y: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """At most so many of the points, the first and the last among them."""
+    count = max(2, min(most, _CURVE_POINTS))
+    if len(x) <= count:
         return x, y
-    kept = np.linspace(0, len(x) - 1, _CURVE_POINTS).round().astype(int)
+    kept = np.linspace(0, len(x) - 1, count).round().astype(int)
     return x[kept], y[kept]

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tltpy.report import theme
-from tltpy.report.figure import FONT, HEIGHT_INCH, WIDTH_INCH, axes_of, colour, dashes, legend, marker, new, short
+from tltpy.report.figure import (
+    FONT,
+    HEIGHT_INCH,
+    WIDTH_INCH,
+    axes_of,
+    colour,
+    dashes,
+    legend,
+    legend_columns,
+    marker,
+    new,
+    short,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +59,9 @@ def lines(
     points: bool = False,
 ) -> "Figure":
     """One line a series; `points` marks each value, as a single one would not be seen otherwise."""
-    figure = new()
+    named = [short(one.label) for one in series if not one.quiet]
+    rows = -(-len(named) // legend_columns(named))
+    figure = new(height=HEIGHT_INCH + 0.17 * max(rows - 2, 0))
     axes = axes_of(figure, xlabel=xlabel, ylabel=ylabel)
     number = 0
     for one in series:
@@ -74,6 +88,8 @@ def lines(
 
 def bars(names: Sequence[str], groups: Mapping[str, Sequence[float]], *, xlabel: str) -> "Figure":
     """Horizontal bars, `groups` of them for each name, each with its number."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
     height = max(HEIGHT_INCH * 0.6, 0.9 + len(names) * (0.12 + 0.19 * len(groups)))
     figure = new(WIDTH_INCH, height)
     axes = axes_of(figure, xlabel=xlabel, ylabel="", grid="x")
@@ -92,6 +108,8 @@ def bars(names: Sequence[str], groups: Mapping[str, Sequence[float]], *, xlabel:
     axes.set_yticks(places, [short(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(0, max(most, 1) * 1.16)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     if len(groups) > 1:

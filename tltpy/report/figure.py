@@ -3,6 +3,7 @@
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ WIDTH_INCH, HEIGHT_INCH = 4.2, 3.1
 FONT = 9.0  # points; the width of a phone shows a chart of WIDTH_INCH at about this size
 _DPI = 170
 _NAME_LENGTH = 26
+_MOST_SVG = 200_000  # bytes; a chart of more is on the page what it is in the folder
 _lock = Lock()  # the form of text in an SVG is a setting of the whole of matplotlib
 
 
@@ -40,19 +42,17 @@ def axes_of(figure: "Figure", *, xlabel: str, ylabel: str, grid: str = "both") -
     return axes
 
 
-def legend(axes: "Axes", columns: int = 0) -> None:
+def legend(axes: "Axes") -> None:
     """The legend above the axes, where it hides nothing."""
     handles, labels = axes.get_legend_handles_labels()
     if not handles:
         return
-    longest = max(map(len, labels))
-    columns = columns or max(1, min(len(labels), 50 // (longest + 6)))
     axes.legend(
         handles,
         labels,
         loc="lower left",
         bbox_to_anchor=(0, 1.01),
-        ncols=columns,
+        ncols=legend_columns(labels),
         frameon=False,
         fontsize=FONT - 0.5,
         labelcolor=theme.INK,
@@ -60,6 +60,11 @@ def legend(axes: "Axes", columns: int = 0) -> None:
         handlelength=2.2,
         columnspacing=1.4,
     )
+
+
+def legend_columns(labels: Sequence[str]) -> int:
+    """How many names stand side by side."""
+    return max(1, min(len(labels), 50 // (max(map(len, labels), default=1) + 6)))
 
 
 def short(name: str) -> str:
@@ -99,7 +104,8 @@ def render(figure: "Figure", *, name: str, title: str, caption: str, alt: str) -
         figure.set_layout_engine(None)  # once is enough; otherwise each form draws the figure twice
         canvas.print_figure(png, format="png", dpi=_DPI, facecolor=theme.PAPER)
         canvas.print_figure(svg, format="svg", facecolor="none", metadata={"Date": None})
-    return Picture(name, title, caption, alt, png.getvalue(), svg=_clean(svg.getvalue(), name))
+    vectors = _clean(svg.getvalue(), name)
+    return Picture(name, title, caption, alt, png.getvalue(), svg=vectors if len(vectors) <= _MOST_SVG else "")
 
 
 def _clean(svg: str, name: str) -> str:

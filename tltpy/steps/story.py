@@ -14,7 +14,7 @@ from tltpy.report.picture import Picture, renamed
 from tltpy.steps import album, chronicle, curves, report, results
 
 MOST_DRAWINGS = 10
-_WIDTH, _BYTES = 560, 60_000
+_WIDTH, _BYTES = 560, 50_000
 _CHARTS = ("precision_recall", "confusion_matrix")
 
 
@@ -29,12 +29,13 @@ def write(source: Path, target: Path, drawings: Path | None = None) -> None:
         raise DataError(f"{source}: there are no rows to report", "tlt-evaluate --record FILE --as NAME writes them")
     metric = next(iter(rows[0]["metric"]))
     higher = bool(rows[0].get("higher_is_better", True))
+    trained = [row for row in rows if row.get("file") and chronicle.read(_folder(row)).epochs]
     body = [
         page.tiles(_numbers(rows, metric)),
         page.section("The models", _table(found, higher), page.paragraph(_made(rows))),
         page.section("What they are worth for what they cost", page.pictures(curves.tradeoffs(rows, metric, higher))),
         page.section("What the last one finds", page.pictures(list(_drawn(drawings)) if drawings else [])),
-        *(_training(row) for row in rows),
+        *(_training(row, last=row is trained[-1]) for row in trained),
     ]
     title = f"Life of a model: {found.get('task', '')}"
     files.write_text(target, page.page(title, " \u2192 ".join(row["name"] for row in rows), body))
@@ -104,14 +105,17 @@ def _made(rows: list[dict[str, Any]]) -> str:
 _STEPS = {"train": "training", "prune": "pruning", "export": "export"}
 
 
-def _training(row: dict[str, Any]) -> Html:
-    """How the model of a row was trained, where it was and its folder is there."""
-    folder = Path(row["file"]).parent.parent if row.get("file") else Path()
+def _folder(row: dict[str, Any]) -> Path:
+    """Where a row's model would lie if tlt-train wrote it."""
+    return Path(row["file"]).parent.parent
+
+
+def _training(row: dict[str, Any], last: bool) -> Html:
+    """How the model of a row was trained; of the last one also what it finds, since a page shall not grow for ever."""
+    folder = _folder(row)
     told = chronicle.read(folder)
-    if not row.get("file") or not told.epochs:
-        return Html("")
     prefix = re.sub(r"\W+", "-", row["name"])
-    charts = [one for one in album.read(folder) if one.name in _CHARTS]
+    charts = [one for one in album.read(folder) if last and one.name in _CHARTS]
     shown = [renamed(one, prefix) for one in [*curves.training_curves(told), *charts]]
     seconds = sum(epoch.seconds for epoch in told.epochs)
     spent = f"{len(told.epochs)} epochs in {report.duration(seconds)} on {told.about.get('examples', 0):,} examples."
