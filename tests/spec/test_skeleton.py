@@ -5,7 +5,7 @@ import re
 import pytest
 from google.protobuf import text_format
 
-from tltpy.spec import explain, fill, skeleton
+from tltpy.spec import explain, fill, skeleton, yolo_pb2
 from tltpy.spec.load import parse_text
 from tltpy.steps import kinds
 
@@ -37,3 +37,8 @@ def test_every_field_of_the_shown_sections_is_there(name: str) -> None:
     assert missing == set()
     assert not {info.name for info in wanted if info.limits.ignored} & shown
     assert max(map(len, text.splitlines())) <= 130
+
+
+def test_a_field_that_is_left_out_is_shown_with_its_default() -> None:
+    """nlayers is written only where the backbone comes in several depths."""
+    assert "# nlayers: 18\n" in skeleton.commented(yolo_pb2.YoloConfig())

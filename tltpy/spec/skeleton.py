@@ -77,7 +77,8 @@ def _unset(info: FieldInfo) -> str:
 
 
 def _example(info: FieldInfo) -> str:
-    return {"int": "0", "float": "0.0", "bool": "true", "text": '"..."'}.get(info.kind, next(iter(info.choices), ""))
+    kinds = {"int": "0", "float": "0.0", "bool": "true", "text": '"..."'}
+    return default_of(info) or kinds.get(info.kind, next(iter(info.choices), ""))
 
 
 def _comment(text: str) -> Iterator[str]:
