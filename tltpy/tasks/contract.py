@@ -35,9 +35,9 @@ class Graph:
     `metadata` travels with the graph as JSON. Its keys, each where it applies:
 
     labels      class names in the order of the ids
-    input       name, layout, color ("BGR", "RGB" or "grey"), bits (of a channel), mean (one value a channel), scale: the input is
-                scale * (pixel - mean); size_hw, fit ("letterbox": aspect ratio kept, centred, margin filled with the
-                mean; "stretch"), resize (the same in words)
+    input       name, layout, color ("BGR", "RGB" or "grey"), bits (of a channel), mean (one value a channel), scale:
+                the input is scale * (pixel - mean); size_hw, fit ("letterbox": aspect ratio kept, centred, margin
+                filled with the mean; "stretch"), resize (the same in words)
     boxes       names of the outputs "count" [B, 1], "boxes" [B, K, 4] (xmin, ymin, xmax, ymax; 0..1 of the input),
                 "scores" [B, K], "classes" [B, K]. With it stands in the `data` of every Presentation a list "objects"
                 of {"class", "box_xyxy" (pixels of the picture as stored), "score"}, and every record has image() ->
