@@ -48,7 +48,7 @@ FILES = {  # case: name, bytes, flavour, a part of the message, a part of the hi
     "onnx by suffix": ("a.onnx", CIPHER_TEXT, "onnx", "plain ONNX", "evaluate"),
     "openvino": ("a.xml", b'<?xml version="1.0"?>\n<net name="a" version="11">', "openvino", "OpenVINO", "engine"),
     "openvino weights": ("a.bin", CIPHER_TEXT, "openvino", "OpenVINO", "engine"),
-    "plan": ("a.plan", b"ftrt" + CIPHER_TEXT, "engine", "an engine", ".etlt"),
+    "plan": ("a.plan", b"ftrt" + CIPHER_TEXT, "plan", "a TensorRT plan", ".etlt"),
     "engine by suffix": ("a.engine", CIPHER_TEXT, "engine", "an engine", ".etlt"),
     "onnx runtime": ("a.ort", b"\x20\0\0\0ORTM" + CIPHER_TEXT, "engine", "an engine", ".etlt"),
     "image": ("a.tlt", b"\x89PNG\r\n\x1a\n" + bytes(9), "image", "an image", "tlt-train"),

@@ -124,8 +124,6 @@ def test_half_precision_that_overflows_is_refused(detector_onnx: bytes) -> None:
 def test_what_cannot_be_built() -> None:
     with pytest.raises(UsageError, match="int8 needs a quantized model"):
         engine.require("onnxruntime", "int8")
-    with pytest.raises(BackendError, match="TensorRT"):
-        engine.require("tensorrt", "fp16")
     with pytest.raises(ModelFileError, match="not an ONNX graph"):
         engine.build(b"garbage" * 9, backend="onnxruntime", precision="fp32")
 
@@ -141,7 +139,7 @@ def test_openvino_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 def test_files_that_are_no_engines(tmp_path: Path) -> None:
     (tmp_path / "plan.engine").write_bytes(b"ptrt" + bytes(60))
-    with pytest.raises(BackendError, match="TensorRT engine"):
+    with pytest.raises(BackendError, match="tensorrt"):
         open_runtime(tmp_path / "plan.engine")
     with pytest.raises(ModelFileError, match="no such file"):
         open_runtime(tmp_path / "none.onnx")

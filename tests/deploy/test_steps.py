@@ -1,6 +1,7 @@
 """export and convert on a small model: what they write, what they refuse, what they say."""
 
 import copy
+import importlib.util
 import io
 import json
 from collections.abc import Callable
@@ -14,7 +15,8 @@ import torch
 
 from tltpy import artifact, tasks
 from tltpy.deploy import onnx, perf
-from tltpy.deploy.compare import compare
+from tltpy.deploy.compare import Comparison, compare
+from tltpy.deploy.proof import Proof
 from tltpy.deploy.runtime import open_runtime
 from tltpy.errors import ModelFileError, QualityError, UsageError, WrongKeyError
 from tltpy.log import Log
@@ -122,6 +124,18 @@ def test_thresholds_come_from_the_spec_and_the_batch_size_is_fixed(model: Path, 
     library.checker.check_model(library.load(tmp_path / "a.onnx"), full_check=True)
 
 
+def test_score_bits_are_for_the_plugin(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = config(SPEC.replace("top_k: 30", "top_k: 30 infer_nms_score_bits: 6"))
+    monkeypatch.setattr(export, "prove", lambda *arguments: Proof(Comparison(True, "", 0.0), None))  # shown elsewhere
+    for target, warned in (("portable", True), ("tensorrt", False)):
+        said, path = io.StringIO(), tmp_path / f"{target}.onnx"
+        export.run(request(model, path, cfg=cfg, format="onnx", target=target), log_to(said))
+        assert ("infer_nms_score_bits has no effect" in said.getvalue()) == warned
+        node = library.load(path).graph.node[-1]
+        bits = [attribute.i for attribute in node.attribute if attribute.name == "scoreBits"]
+        assert bits == ([] if warned else [6])
+
+
 def test_a_graph_that_differs_is_not_written(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = onnx.write
 
@@ -226,8 +240,9 @@ def test_the_executables(cli: Cli, model: Path, exported: tuple[Path, dict[str, 
     assert "needs a quantized model" in done.stderr and "Traceback" not in done.stderr
     done = cli("tlt-convert", "-p", "Input,2x3x64x96,1x3x64x96,1x3x64x96", source, check=2)
     assert "the shapes must grow" in done.stderr
-    done = cli("tlt-convert", "-k", KEY, "--backend", "tensorrt", source, "-e", tmp_path / "b.engine", check=6)
-    assert "trtexec" in done.stderr
+    if importlib.util.find_spec("tensorrt") is None:
+        done = cli("tlt-convert", "-k", KEY, "--backend", "tensorrt", source, "-e", tmp_path / "b.engine", check=6)
+        assert "pip install tltpy[tensorrt]" in done.stderr and "trtexec" in done.stderr
     done = cli("tlt-convert", tmp_path / "none.etlt", check=5)
     assert "none.etlt" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.engine"]

@@ -25,6 +25,7 @@ FOREIGN = {  # flavour -> what it is, what to do
     "safetensors": ("a plain safetensors file", _TRAIN),
     "onnx": ("a plain ONNX graph", _ONNX),
     "openvino": ("an OpenVINO model", _ENGINE),
+    "plan": ("a TensorRT plan", _ENGINE),
     "engine": ("an engine", _ENGINE),
     "image": ("an image", _TRAIN),
     "text": ("a text file", "model files end in .tlt or .etlt"),
@@ -38,8 +39,8 @@ _MAGIC = (  # offset, bytes, flavour
     (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
     (0, b"PK\x03\x04", "zip"),
     (8, b'{"', "safetensors"),
-    (0, b"ftrt", "engine"),  # TensorRT
-    (0, b"ptrt", "engine"),
+    (0, b"ftrt", "plan"),  # TensorRT; an engine of ONNX Runtime is an ONNX file, whatever its name
+    (0, b"ptrt", "plan"),
     (4, b"ORTM", "engine"),  # ONNX Runtime's own format
     (0, b"\x89PNG", "image"),
     (0, b"\xff\xd8\xff", "image"),
@@ -47,8 +48,8 @@ _MAGIC = (  # offset, bytes, flavour
 _SUFFIXES = {
     ".onnx": "onnx",
     ".engine": "engine",
-    ".plan": "engine",
-    ".trt": "engine",
+    ".plan": "plan",
+    ".trt": "plan",
     ".bin": "openvino",
     ".tlt": "nvidia",
     ".etlt": "nvidia",
@@ -59,9 +60,9 @@ _ONNX_START = rb'\x08[\x01-\x1f][\x12\x1a\x22\x28\x32\x3a\x42\x72]'  # ir_versio
 def flavour(path: str | Path) -> str:
     """One word for a file.
 
-    "model" (sealed weights or checkpoint), "graph" (sealed ONNX), "onnx" (plain), "openvino" (.xml or .bin), "engine"
-    (TensorRT plan, ONNX Runtime format, or another .engine), "nvidia", "hdf5", "zip", "pickle", "safetensors", "image",
-    "text", "empty", "directory", "special", "unknown". Raises ModelFileError where there is nothing to read, and for a
+    "model" (sealed weights or checkpoint), "graph" (sealed ONNX), "onnx" (plain), "openvino" (.xml or .bin), "plan"
+    (TensorRT), "engine" (ONNX Runtime's own format, or another .engine), "nvidia", "hdf5", "zip", "pickle",
+    "safetensors", "image", "text", "empty", "directory", "special", "unknown". Raises ModelFileError where there is nothing to read, and for a
     sealed file what tltpy.crypto says of a damaged or truncated header.
     """
     path = Path(path)

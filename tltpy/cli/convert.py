@@ -14,6 +14,8 @@ FILE = click.Path(path_type=Path)
 NO_EFFECT = {
     "calibration_batch_size": ("-b", "it concerns calibration for int8"),
     "cache": ("-c", "it concerns calibration for int8"),
+}
+TENSORRT = {
     "workspace": ("-w", "only TensorRT is given a workspace"),
     "strict": ("-s", "only TensorRT picks another precision than the one asked for"),
     "dla_core": ("-u", "only TensorRT runs on a DLA"),
@@ -34,21 +36,23 @@ NO_EFFECT = {
               help="Order of the input's dimensions; it is checked.")
 @click.option("-p", "profiles", multiple=True, metavar="NAME,MIN,OPT,MAX",
               help="Shapes such as 8x3x384x1248; where MIN is MAX the engine is made for that batch size.")
-@click.option("-m", "max_batch_size", type=click.IntRange(1), metavar="N", help="Measure batches of N, too.")
+@click.option("-m", "max_batch_size", type=click.IntRange(1), metavar="N",
+              help="The largest batch of a TensorRT engine without -p [default: 16]; with --perf, measure it, too.")
 @click.option("--perf", is_flag=True, help="Measure latency, frames per second and every operator.")
 @click.option("--out-dir", type=FILE, metavar="DIR", help="Where --perf writes. [default: ENGINE.perf]")
 @click.option("-b", "calibration_batch_size", type=int, metavar="N", help="Of int8 calibration; no effect.")
 @click.option("-c", "cache", type=FILE, metavar="CACHE", help="Of int8 calibration; no effect.")
-@click.option("-w", "workspace", type=int, metavar="BYTES", help="Of TensorRT; no effect.")
-@click.option("-s", "strict", is_flag=True, help="Of TensorRT; no effect.")
-@click.option("-u", "dla_core", type=int, metavar="N", help="Of TensorRT; no effect.")
+@click.option("-w", "workspace", type=click.IntRange(1), metavar="BYTES",
+              help="Of TensorRT: memory for a layer's work.")
+@click.option("-s", "strict", is_flag=True, help="Of TensorRT up to 10: no layer in another precision than asked for.")
+@click.option("-u", "dla_core", type=click.IntRange(0), metavar="N", help="Of TensorRT: run on this DLA core.")
 @boundary.overwrite_option
 @boundary.log_options
 def command(source: Path, quiet: bool, verbose: bool, as_json: bool, **options: Any) -> None:
     """Build an engine of an exported graph, an .etlt or .onnx INPUT, and measure it."""
     log = boundary.make_log(PROGRAM, quiet, verbose)
     context = click.get_current_context()
-    for name, (flag, reason) in NO_EFFECT.items():
+    for name, (flag, reason) in {**NO_EFFECT, **({} if options["backend"] == "tensorrt" else TENSORRT)}.items():
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             log.warn(f"{flag} has no effect: {reason}")
     if options["out_dir"] is not None and not options["perf"]:
@@ -75,6 +79,9 @@ def command(source: Path, quiet: bool, verbose: bool, as_json: bool, **options: 
         layout=options["layout"],
         profiles=tuple(convert.Profile(*profile) for profile in profiles),
         max_batch_size=options["max_batch_size"],
+        workspace=options["workspace"],
+        strict=options["strict"],
+        dla_core=options["dla_core"],
         perf=options["perf"],
         out_dir=options["out_dir"],
         overwrite=options["overwrite"],

@@ -1,5 +1,6 @@
 """Builds engines: files that one library runs at its best, from the bytes of an ONNX graph."""
 
+import json
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -9,26 +10,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tltpy.deploy import half, onnx, plugins
+from tltpy.deploy import half, onnx, plugins, tensorrt
 from tltpy.deploy.compare import relative_error
 from tltpy.deploy.runtime import open_runtime
 from tltpy.deploy.sessions import METADATA, require_openvino
-from tltpy.errors import BackendError, QualityError, UsageError
+from tltpy.deploy.tensorrt import Wishes
+from tltpy.errors import QualityError, UsageError
 
 BACKENDS = ("onnxruntime", "openvino", "tensorrt")
 PRECISIONS = ("fp32", "fp16", "int8")
 ERROR_LIMIT = {"fp32": 1e-3, "fp16": 2e-2}  # of a raw output, relative to its length
-SUFFIXES = {"onnxruntime": (".onnx",), "openvino": (".xml", ".bin")}
+SUFFIXES = {"onnxruntime": (".onnx",), "openvino": (".xml", ".bin"), "tensorrt": ("", tensorrt.FACTS)}
 
 
-def build(content: bytes, *, backend: str, precision: str, batch_size: int | None = None) -> dict[str, bytes]:
+def build(
+    content: bytes, *, backend: str, precision: str, batch_size: int | None = None, wishes: Wishes | None = None
+) -> dict[str, bytes]:
     """The files of an engine: suffix -> bytes. The metadata of the graph goes along.
 
     onnxruntime: one ONNX file with constants folded and redundant operators gone; what suits one processor alone is
-    left to the moment when it is opened, so the file may go to any machine. openvino: .xml and .bin.
+    left to the moment when it is opened, so the file may go to any machine. openvino: .xml and .bin. tensorrt: the plan
+    as the library wrote it, for this GPU and this version, and .json with the metadata.
 
     Args:
         batch_size: makes the engine for that one size.
+        wishes: of tensorrt.
 
     Raises:
         UsageError: int8 of a graph that was not quantized.
@@ -42,9 +48,12 @@ def build(content: bytes, *, backend: str, precision: str, batch_size: int | Non
     if batch_size is not None:
         content = onnx.fix_batch(content, batch_size)
     metadata = onnx.metadata_of(onnx.read(content))
-    metadata["engine"] = {"backend": backend, "precision": precision, "built_with": version(backend)}
+    metadata["engine"] = {"backend": backend, "precision": precision, "built_with": _version(backend)}
     if backend == "openvino":
         return _openvino(content, precision, metadata)
+    if backend == "tensorrt":
+        plan = tensorrt.build(content, precision, wishes or Wishes())
+        return {"": plan, tensorrt.FACTS: json.dumps(metadata, indent=1).encode()}
     if precision == "fp16":
         # ONNX Runtime would cast what its CPU part cannot do in float16 back to float32, for good
         return {".onnx": onnx.seal(half.to_half(onnx.read(content)), metadata)}
@@ -61,14 +70,25 @@ def require(backend: str, precision: str) -> None:
     if backend == "openvino":
         require_openvino()
     if backend == "tensorrt":
-        raise BackendError(
-            "this version builds no TensorRT engines",
-            "`tlt-export --format onnx` writes a graph of standard operators; "
-            "TensorRT's own `trtexec --onnx=GRAPH --saveEngine=ENGINE` builds an engine of it on the target machine",
+        tensorrt.require()
+
+
+def places(backend: str, path: Path) -> dict[str, Path]:
+    """suffix -> path of the files of an engine that is called `path`; UsageError for a name that it cannot have."""
+    suffixes = SUFFIXES[backend]
+    if backend != "openvino":
+        return {suffix: path if suffix != tensorrt.FACTS else tensorrt.facts_file(path) for suffix in suffixes}
+    if path.suffix != suffixes[0]:
+        raise UsageError(
+            f"{path}: an {backend} engine is two files, {' and '.join(suffixes)}",
+            f"name it -e {path.with_suffix(suffixes[0])}",
         )
+    return {suffix: path.with_suffix(suffix) for suffix in suffixes}
 
 
-def verify(content: bytes, *, backend: str, precision: str, inputs: dict[str, Tensor]) -> float:
+def verify(
+    content: bytes, *, backend: str, precision: str, inputs: dict[str, Tensor], wishes: Wishes | None = None
+) -> float:
     """The largest relative error of a raw output, of an engine against the graph it is built from.
 
     The raw outputs are compared, not the final ones: suppression turns a difference in the last bit into another list.
@@ -77,7 +97,7 @@ def verify(content: bytes, *, backend: str, precision: str, inputs: dict[str, Te
     raw = half.boundary(onnx.read(content))
     probe = onnx.with_outputs(content, raw)
     wanted = open_runtime(probe)(inputs)
-    files = build(probe, backend=backend, precision=precision)
+    files = build(probe, backend=backend, precision=precision, wishes=wishes)
     with tempfile.TemporaryDirectory() as folder:
         for suffix, part in files.items():
             (Path(folder) / f"probe{suffix}").write_bytes(part)
@@ -114,6 +134,11 @@ def made_up(content_inputs: dict[str, Any], metadata: dict[str, Any], batch_size
     return found
 
 
+def _version(backend: str) -> str:
+    """Of the library; the wheels of TensorRT have names of their own, one a CUDA."""
+    return str(tensorrt.require().__version__) if backend == "tensorrt" else version(backend)
+
+
 def _simplified(content: bytes) -> Any:
     import onnxruntime
 
@@ -133,8 +158,6 @@ def _simplified(content: bytes) -> Any:
 
 
 def _openvino(content: bytes, precision: str, metadata: dict[str, Any]) -> dict[str, bytes]:
-    import json
-
     openvino = require_openvino()
     model = openvino.Core().read_model(content)
     model.set_rt_info(json.dumps(metadata), list(METADATA))

@@ -7,11 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tltpy.deploy import onnx, plugins
+from tltpy.deploy import onnx, plugins, tensorrt
 from tltpy.deploy.sessions import METADATA, OnnxRuntimeSession, OpenVinoSession, OperatorTime, Port, Session
-from tltpy.errors import BackendError, ModelFileError, UsageError
-
-PLANS = (b"ptrt", b"ftrt")  # how TensorRT engines begin
+from tltpy.errors import ModelFileError, UsageError
 
 
 class Runtime:
@@ -79,7 +77,8 @@ class Runtime:
 def open_runtime(
     source: str | Path | bytes, *, name: str | None = None, threads: int | None = None, device: str = "cpu"
 ) -> Runtime:
-    """Opens the bytes of an ONNX file, or a file: ONNX, an engine built from it, or OpenVINO (.xml beside its .bin).
+    """Opens the bytes of an ONNX file, or a file: ONNX, an engine built from it, OpenVINO (.xml beside its .bin), or a
+    TensorRT plan (beside its .json).
 
     Args:
         name: stands in messages in place of the path.
@@ -100,9 +99,8 @@ def open_runtime(
         if path.suffix.lower() == ".xml":
             return Runtime(session=OpenVinoSession(path, threads=threads), name=name)
         source = path.read_bytes()
-    if source.startswith(PLANS):
-        hint = "tltpy runs engines of ONNX Runtime and OpenVINO: build one with tlt-convert"
-        raise BackendError(f"{name}: this is a TensorRT engine", hint)
+        if tensorrt.is_plan(path, source[:16]):
+            return Runtime(session=tensorrt.TensorRtSession(path), name=name)
     cuda = torch.device(device).type == "cuda"
     if plugins.holds(source):
         return Runtime(session=plugins.PluginSession(source, name=name, threads=threads, cuda=cuda), name=name)

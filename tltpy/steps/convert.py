@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tltpy import artifact, files
-from tltpy.deploy import engine, perf
+from tltpy.deploy import engine, perf, tensorrt
 from tltpy.deploy.runtime import Runtime, dims, open_runtime
 from tltpy.errors import UsageError
 from tltpy.log import Log
@@ -39,6 +39,9 @@ class ConvertRequest:
     layout: str = "nchw"
     profiles: tuple[Profile, ...] = ()
     max_batch_size: int | None = None
+    workspace: int | None = None  # bytes; this and what follows are of tensorrt
+    strict: bool = False
+    dla_core: int | None = None
     perf: bool = False
     out_dir: Path | None = None  # None: ENGINE.perf
     overwrite: bool = False
@@ -48,7 +51,11 @@ def run(request: ConvertRequest, log: Log) -> dict[str, Any]:
     """Builds, compares the engine with the graph, writes, measures."""
     load = perf.system_load()
     engine.require(request.backend, request.precision)
-    places = _places(request)
+    places = engine.places(request.backend, request.engine)
+    wishes = _wishes(request)
+    if request.backend == "tensorrt":
+        for note in tensorrt.ignored(wishes, request.precision):
+            log.warn(note)
     reports = request.out_dir or request.engine.with_name(f"{request.engine.name}.perf")
     for path in (*places.values(), *([reports] if request.perf else [])):
         files.refuse_existing(path, request.overwrite)
@@ -56,11 +63,13 @@ def run(request: ConvertRequest, log: Log) -> dict[str, Any]:
     graph = open_runtime(content, name=str(request.source))
     _check(request, graph)
     log.info(f"building {request.engine} for {request.backend}, {request.precision}")
-    probe = engine.made_up(graph.inputs, graph.metadata, 2)
-    error = engine.verify(content, backend=request.backend, precision=request.precision, inputs=probe)
+    least = max((profile.least[0] for profile in request.profiles), default=1)
+    probe = engine.made_up(graph.inputs, graph.metadata, max(2, least))
+    error = engine.verify(content, backend=request.backend, precision=request.precision, inputs=probe, wishes=wishes)
     log.info(f"largest relative error of a raw output against the graph: {error:.2g}")
     built = engine.build(
-        content, backend=request.backend, precision=request.precision, batch_size=_fixed_batch(request.profiles)
+        content, backend=request.backend, precision=request.precision, batch_size=_fixed_batch(request.profiles),
+        wishes=wishes,
     )
     for suffix, part in built.items():
         with files.atomic(places[suffix]) as file:
@@ -86,17 +95,9 @@ def text(result: dict[str, Any]) -> str:
     return line + (f"\n\n{result['perf']['text']}" if "perf" in result else "")
 
 
-def _places(request: ConvertRequest) -> dict[str, Path]:
-    """suffix -> path of the files of the engine."""
-    suffixes = engine.SUFFIXES[request.backend]
-    if len(suffixes) == 1:
-        return {suffixes[0]: request.engine}
-    if request.engine.suffix != suffixes[0]:
-        raise UsageError(
-            f"{request.engine}: an {request.backend} engine is two files, {' and '.join(suffixes)}",
-            f"name it -e {request.engine.with_suffix(suffixes[0])}",
-        )
-    return {suffix: request.engine.with_suffix(suffix) for suffix in suffixes}
+def _wishes(request: ConvertRequest) -> tensorrt.Wishes:
+    shapes = {each.name: (each.least, each.usual, each.most) for each in request.profiles}
+    return tensorrt.Wishes(request.workspace, request.max_batch_size, request.strict, request.dla_core, shapes)
 
 
 def _read(request: ConvertRequest) -> bytes:

@@ -101,7 +101,7 @@ class _Made:
     content: bytes
     portable: bytes | None
     inputs: "dict[str, Tensor]"
-    engine: bytes | None
+    engine: dict[str, bytes] | None  # suffix -> content
     proof: Proof
     compared_on: str
     metadata: dict[str, Any]
@@ -156,7 +156,7 @@ def _export(
     if request.engine_file is not None:
         backend = "tensorrt" if request.target == "tensorrt" else "onnxruntime"
         engine.verify(content, backend=backend, precision=request.precision, inputs=inputs)
-        (built,) = engine.build(content, backend=backend, precision=request.precision).values()
+        built = engine.build(content, backend=backend, precision=request.precision)
     portable = content if request.target == "portable" else None
     return _Made(graph, content, portable, inputs, built, found, origin, metadata)
 
@@ -254,8 +254,10 @@ def _write(request: ExportRequest, opened: models.Opened, path: Path, made: _Mad
         place = request.engine_file
         if path.stem != request.output.stem:
             place = _place(request.engine_file, made.graph.name, 2)
-        with files.atomic(place) as file:
-            file.write(made.engine)
+        backend = "tensorrt" if request.target == "tensorrt" else "onnxruntime"
+        for suffix, part_path in engine.places(backend, place).items():
+            with files.atomic(part_path) as file:
+                file.write(made.engine[suffix])
         log.info(f"wrote {place}, for {request.precision}")
     return {
         "file": str(path),
@@ -270,7 +272,7 @@ def _write(request: ExportRequest, opened: models.Opened, path: Path, made: _Mad
         "params": made.metadata["params"],
         "flops": made.metadata["flops"],
         "engine": str(place) if place else None,
-        "engine_bytes": len(made.engine) if made.engine else None,
+        "engine_bytes": sum(map(len, made.engine.values())) if made.engine else None,
     }
 
 

@@ -52,7 +52,7 @@ def open_subject(path: Path | None, key: str | None, name: str, cfg: Any, device
             raise ModelFileError(f"{path}: this is a graph of {graph.header.task}, not of {name}")
         made = _of_runtime(open_runtime(graph.onnx, name=str(path), device=device.type), name, cfg, path)
         return replace(made, digest=graph.digest, lineage=tuple(graph.metadata.get("lineage", ())))
-    if found in ("onnx", "openvino", "engine"):
+    if found in ("onnx", "openvino", "engine", "plan"):
         return _of_runtime(open_runtime(path, device=device.type), name, cfg, path)
     artifact.load_model(path, key)  # says what the file is instead
     raise AssertionError(f"{path}: {found} was opened as a model")
