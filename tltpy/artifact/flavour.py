@@ -62,8 +62,8 @@ def flavour(path: str | Path) -> str:
 
     "model" (sealed weights or checkpoint), "graph" (sealed ONNX), "onnx" (plain), "openvino" (.xml or .bin), "plan"
     (TensorRT), "engine" (ONNX Runtime's own format, or another .engine), "nvidia", "hdf5", "zip", "pickle",
-    "safetensors", "image", "text", "empty", "directory", "special", "unknown". Raises ModelFileError where there is nothing to read, and for a
-    sealed file what tltpy.crypto says of a damaged or truncated header.
+    "safetensors", "image", "text", "empty", "directory", "special", "unknown". Raises ModelFileError where there is
+    nothing to read, and for a sealed file what tltpy.crypto says of a damaged or truncated header.
     """
     path = Path(path)
     try:

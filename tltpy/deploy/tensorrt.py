@@ -1,8 +1,8 @@
 """TensorRT plans: built of a graph, and run, through the library's Python interface, 10.x and 11.x.
 
 Up to 10.x a network is typed weakly, and flags of the builder allow float16. From 11.x on every network is strongly
-typed and the flags are gone: there the graph itself is made half precise before (deploy.half). A plan is written as TensorRT
-serialised it, so that every other program opens it, too; what tltpy must know of it lies in a JSON file beside it.
+typed and the flags are gone: there the graph itself is made half precise before (deploy.half). A plan is written as
+TensorRT serialised it, so that every other program opens it, too; what tltpy must know of it lies in a JSON file beside.
 """
 
 import json
@@ -44,8 +44,8 @@ def require() -> Any:
     if find_spec("tensorrt") is None:
         raise BackendError(
             "tensorrt is not installed",
-            "pip install tltpy[tensorrt], or tensorrt-cu12 or tensorrt-cu13, whichever the driver's CUDA is; on a Jetson "
-            "it is part of JetPack",
+            "pip install tltpy[tensorrt], or tensorrt-cu12 or tensorrt-cu13, whichever the driver's CUDA is; on a "
+            "Jetson it is part of JetPack",
             "without it: `tlt-export --target tensorrt --format onnx`, and on the machine that has TensorRT "
             "`trtexec --onnx=GRAPH --saveEngine=ENGINE`",
         )
@@ -54,7 +54,8 @@ def require() -> Any:
     if int(tensorrt.__version__.split(".")[0]) < OLDEST:
         raise BackendError(f"tensorrt {tensorrt.__version__} is too old", f"{OLDEST}.0 or newer is needed")
     if not has_gpu():
-        raise BackendError("tensorrt needs an NVIDIA GPU, and there is none here", "build on the machine that will run it")
+        hint = "build on the machine that will run it"
+        raise BackendError("tensorrt needs an NVIDIA GPU, and there is none here", hint)
     return tensorrt
 
 
@@ -126,7 +127,8 @@ class TensorRtSession:
         try:
             self.metadata: dict[str, str] = {METADATA[1]: place.read_text()}
         except OSError as error:
-            raise ModelFileError(f"{place}: no such file", f"it was written beside {path.name}: copy it along") from error
+            hint = f"it was written beside {path.name}: copy it along"
+            raise ModelFileError(f"{place}: no such file", hint) from error
         self._trt, self._device = trt, device()
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
         trt.init_libnvinfer_plugins(trt.Logger(trt.Logger.ERROR), "")
