@@ -2,7 +2,7 @@
 
 Up to 10.x a network is typed weakly, and flags of the builder allow float16. From 11.x on every network is strongly
 typed and the flags are gone: there the graph itself is made half precise before (deploy.half). A plan is written as
-TensorRT serialised it, so that every other program opens it, too; what tltpy must know of it lies in a JSON file beside.
+TensorRT serialised it, so that every other program opens it, too; what tltpy must know lies in a JSON file beside it.
 """
 
 import json
