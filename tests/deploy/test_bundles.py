@@ -29,12 +29,16 @@ def exported(here: Cli, trained: Trained, tmp_path_factory: pytest.TempPathFacto
     return out, done
 
 
-@pytest.fixture(scope="module")
-def wanted(trained: Trained) -> bundles.Reference:
-    opened = models.open_network(trained.model, KEY, "yolo")
+def reference(model: Path, images: Path) -> bundles.Reference:
+    opened = models.open_network(model, KEY, "yolo")
     task = tasks.load("yolo")
     (graph,) = task.graphs(opened.network, opened.cfg)
-    return bundles.reference(task, opened.cfg, graph, *bundles.pictures(task, opened.cfg, trained.data / "images"))
+    return bundles.reference(task, opened.cfg, graph, *bundles.pictures(task, opened.cfg, images))
+
+
+@pytest.fixture(scope="module")
+def wanted(trained: Trained) -> bundles.Reference:
+    return reference(trained.model, trained.data / "images")
 
 
 @pytest.fixture
@@ -62,6 +66,22 @@ def test_plays_what_infer_finds(folder: Path, wanted: bundles.Reference) -> None
     (played,) = bundles.check(folder, wanted)
     assert played.boxes >= 14 and played.pictures == 10 and played.threshold == pytest.approx(0.3)
     assert played.paired > 0.9 and played.overlap > 0.9
+
+
+def test_plays_what_infer_finds_on_kitti(
+    exported: tuple[Path, Any], trained: Trained, shared: Path, folder: Path
+) -> None:
+    """Pictures of several sizes, four times as wide as high, in an input of three to two: half of it is margin."""
+    wanted = reference(trained.model, shared / "data/kitti_object/training/image_2")
+    sizes = {frame.shape for frame in wanted.frames}
+    assert len(wanted.frames) == 13 and len(sizes) > 1
+    assert sum(len(objects) for objects in wanted.objects) > 20
+    played = [*bundles.check(folder, wanted), *bundles.check(exported[0] / "models", wanted)]
+    assert [each.kind for each in played] == ["deepstream", "triton onnxruntime", "triton openvino"]
+    path = folder / deepstream.CONFIG
+    path.write_text(path.read_text().replace("symmetric-padding=1", "symmetric-padding=0"))
+    with pytest.raises(QualityError, match="otherwise than in tlt-infer"):
+        bundles.check(folder, wanted)
 
 
 KEYS: list[tuple[str, str, str]] = [

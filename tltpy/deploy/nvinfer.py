@@ -67,9 +67,9 @@ class Fit:
     offset_yx: tuple[int, int]
 
     def matrix(self) -> np.ndarray:
-        """float64 [2, 3]: pixel centres of the frame -> of the input."""
+        """float32 [2, 3], as letterboxes have it: pixel centres of the frame -> of the input."""
         (sy, sx), (oy, ox) = self.scale_yx, self.offset_yx
-        return np.array([[sx, 0, ox + (sx - 1) / 2], [0, sy, oy + (sy - 1) / 2]])
+        return np.array([[sx, 0, ox + (sx - 1) / 2], [0, sy, oy + (sy - 1) / 2]], np.float32)
 
 
 def read(folder: Path) -> Config:

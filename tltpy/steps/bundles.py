@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PICTURES = 4
 MEAN_LIMIT, LARGEST_LIMIT = 0.02, 2.0  # grey levels; a warp may round a pixel the other way
-SCORE_LIMIT, BOX_LIMIT = 1e-3, 2e-3  # a box: of the frame's longer side
+SCORE_LIMIT, BOX_LIMIT = 5e-3, 2e-3  # one pixel rounded the other way is worth 1e-3; a box: of the frame's longer side
 SHARE = 0.05  # of the boxes may lack a partner: suppression turns on the last bit
 PAIRED = 0.5  # overlap by which a box that DeepStream finds is one of ours
 
