@@ -71,7 +71,7 @@ def measure(
     latencies = tuple(_latency(runtime, _repeat(inputs, size)) for size in sizes)
     operators = tuple(runtime.profile(_repeat(inputs, sizes[0])))
     instructions = torch.backends.cpu.get_cpu_capability()
-    return Report(engine, runtime.backend, _processor(), instructions, threads, load, latencies, operators)
+    return Report(engine, runtime.backend, processor(), instructions, threads, load, latencies, operators)
 
 
 def system_load() -> float | None:
@@ -158,7 +158,7 @@ def _repeat(inputs: dict[str, Tensor], size: int) -> dict[str, Tensor]:
     return {name: value[torch.arange(size) % len(value)].contiguous() for name, value in inputs.items()}
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name, as Linux tells it, else its family."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

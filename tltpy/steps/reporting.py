@@ -15,6 +15,7 @@ import torch
 
 import tltpy
 from tltpy.data.loader import Loader
+from tltpy.deploy.perf import processor
 from tltpy.log import Log
 from tltpy.nn import cost
 from tltpy.steps import album, chronicle, curves, report
@@ -105,19 +106,9 @@ def environment(device: torch.device) -> dict[str, str]:
         "Python": platform.python_version(),
         "PyTorch": torch.__version__,
         "system": f"{platform.system()} {platform.release()} ({platform.machine()})",
-        "processor": f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads used",
+        "processor": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads used",
     }
     if device.type == "cuda":
         memory = torch.cuda.get_device_properties(device).total_memory / 2**30
         found["GPU"] = f"{torch.cuda.get_device_name(device)}, {memory:.0f} GiB, CUDA {torch.version.cuda}"
     return found
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown processor"
