@@ -1,8 +1,8 @@
 """A `tensorrt` that notes what it is asked for, and runs what it was given through ONNX Runtime.
 
 `make(10)` has the interface of TensorRT 10 (flags for float16, weak typing), `make(11)` that of 11 (every network is
-strongly typed: BuilderFlag has neither FP16, INT8 nor OBEY_PRECISION_CONSTRAINTS). Names and arguments are those in the
-signatures of the library's own Python bindings, 10.16 and 11.4.
+strongly typed: BuilderFlag has neither FP16, INT8 nor OBEY_PRECISION_CONSTRAINTS). The names were found in the
+library's own Python bindings, 10.16 and 11.4; how they are called is as its documentation has it.
 """
 
 import ctypes
