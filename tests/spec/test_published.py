@@ -90,7 +90,6 @@ def test_tao_with_everything() -> None:
         "clearml_config",
         "cost_scaling",
         "early_stopping",
-        "infer_nms_score_bits",
         "force_on_cpu",
     ]
     training, data = spec.message.training_config, spec.message.dataset_config
