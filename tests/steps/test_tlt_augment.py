@@ -194,7 +194,11 @@ def test_ctrl_c_leaves_nothing(
     pipe = data / "labels/000003.txt"
     os.mkfifo(pipe)
     arguments = ["-a", str(spec), "-d", str(data), "-o", str(tmp_path / "out"), "--workers", str(workers)]
-    process = subprocess.Popen([*argv(NAME), *arguments], stderr=subprocess.PIPE, text=True)
+
+    def heed() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell without job control has its background jobs ignore it
+
+    process = subprocess.Popen([*argv(NAME), *arguments], stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     end = time.monotonic() + 60
     while not list(tmp_path.glob(".out.*.part/images/000003.png")) and time.monotonic() < end:
         time.sleep(0.02)

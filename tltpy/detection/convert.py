@@ -20,6 +20,8 @@ from tltpy.errors import DataError, UsageError
 from tltpy.files import staging, translated, write_text
 
 CHUNK = 64  # frames a worker takes at once
+Read = tuple[bytes | None, tuple[str, ...], tuple[int, ...], tuple[Finding, ...], tuple[tuple[float, ...], ...]]
+"""The fields of a Row without its frame."""
 P = TypeVar("P")
 R = TypeVar("R")
 
@@ -119,26 +121,27 @@ def _read(
     for number, frames in enumerate(partition.shuffle(source.partitions)):
         rows: list[Row] = []
         for chunk in _mapped(workers, partial(_read_chunk, source.read_labels, decode), frames):
-            rows.extend(chunk)
+            # the frames are here already: paths are slow to send
+            part = frames[len(rows) : len(rows) + len(chunk)]
+            rows.extend(Row(frame, *read) for frame, read in zip(part, chunk, strict=True))
             report.progress(len(chunk))
         if rows:
             yield number, rows
 
 
 def _mapped(
-    workers: Workers | None, function: Callable[[Sequence[Frame]], list[Row]], frames: Sequence[Frame]
-) -> Iterable[list[Row]]:
+    workers: Workers | None, function: Callable[[Sequence[Frame]], list[Read]], frames: Sequence[Frame]
+) -> Iterable[list[Read]]:
     chunks = [frames[start : start + CHUNK] for start in range(0, len(frames), CHUNK)]
     return map(function, chunks) if workers is None else workers.map(function, chunks)
 
 
-def _read_chunk(read_labels: ReadLabels, decode: bool, frames: Sequence[Frame]) -> list[Row]:
+def _read_chunk(read_labels: ReadLabels, decode: bool, frames: Sequence[Frame]) -> list[Read]:
     rows = []
     for frame in frames:
         reading = read_frame(read_labels, frame, decode=decode)
         payload = None if reading.record is None else record_to_bytes(reading.record)
-        slim = Frame(frame.id, frame.image_path, frame.label_path)
-        rows.append(Row(slim, payload, reading.class_names, reading.lines, reading.findings, reading.bad_boxes))
+        rows.append((payload, reading.class_names, reading.lines, reading.findings, reading.bad_boxes))
     return rows
 
 
@@ -162,10 +165,11 @@ def _payloads(rows: Sequence[Row], number: int, modifier: Any, tally: Tally) -> 
         if row.payload is None:
             continue
         times = 1
-        if modifier is not None:
+        if modifier is not None and modifier.ByteSize():
             times = modifiers.copies(row.class_names, modifier)
             if modifier.max_training_samples:
                 times = min(times, modifier.max_training_samples - tally.training)
+        if modifier is not None:
             tally.training += times
         tally.count(number, row, times)
         for _ in range(times):

@@ -49,9 +49,11 @@ class Tally:
             self.findings.extend(row.findings)
             if row.bad_boxes:
                 self.bad_boxes[row.frame.id] = list(row.bad_boxes)
-            for name, line in zip(row.class_names, row.lines, strict=True):
-                count, path, first = self.found.get(name, (0, str(row.frame.label_path), line))
-                self.found[name] = (count + 1, path, first)
+            for name, count in Counter(row.class_names).items():
+                if name not in self.found:
+                    self.found[name] = (0, str(row.frame.label_path), row.lines[row.class_names.index(name)])
+                before, path, line = self.found[name]
+                self.found[name] = (before + count, path, line)
 
     def count(self, number: int, row: Row, times: int = 1) -> None:
         """Counts a frame of a partition as written `times` times."""

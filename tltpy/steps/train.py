@@ -127,6 +127,8 @@ class Training:
         with self.log.progress(title, min(shown, len(self.loader.recipe.records))) as progress:
             for batch in self.loader.epoch(epoch, position.step):
                 parts, rate = self._step(processes.to_device(batch, self.group.device), epoch)
+                if self.group.first and (epoch, position.step) == (self.request.initial_epoch - 1, 1):
+                    self._save_last()  # whoever kills the run from now on can resume it
                 progress.advance(len(batch["index"]) * self.group.world, f"loss {parts['loss']:.4f}  lr {rate:.2e}")
                 if self.group.any(self.signals.caught is not None):
                     self._stop()
@@ -369,8 +371,6 @@ class Training:
         if labels:
             files.write_text(self.folder / "model_output_labels.txt", "".join(f"{label}\n" for label in labels))
         self.log.status("STARTED", "training", **self._run_facts(), **about(self))
-        if not self.request.resume:
-            self._save_last()  # a run that is killed at once can be resumed, too
 
     def _dry_run(self) -> dict[str, Any]:
         """One step and one batch of validation; nothing is written."""
