@@ -2,7 +2,6 @@
 
 import copy
 import importlib.util
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,10 @@ import pytest
 import torch
 from small_detector import Detector, pictures
 
-from tltpy.deploy import engine, half, onnx, perf
+from tltpy.deploy import engine, half, onnx
 from tltpy.deploy.compare import compare, relative_error
 from tltpy.deploy.proof import prove
-from tltpy.deploy.runtime import Runtime, open_runtime
+from tltpy.deploy.runtime import open_runtime
 from tltpy.errors import BackendError, ModelFileError, QualityError, UsageError
 
 WITHOUT_OPENVINO = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed")
@@ -161,37 +160,6 @@ def test_inputs_of_any_layout_and_type(detector: Detector, detector_onnx: bytes)
     inputs = pictures(2, 30).to(memory_format=torch.channels_last).double()
     found = open_runtime(detector_onnx)({"Input": inputs})
     assert compare(found, detector({"Input": pictures(2, 30)}), absolute=1e-4).equal
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_measures_itself(
-    detector_onnx: bytes, tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(perf, "SECONDS", 0.01)
-    runtime = open_runtime(written(detector_onnx, tmp_path, backend=backend), threads=1)
-    inputs = engine.made_up(runtime.inputs, runtime.metadata, 1)
-    assert inputs["Input"].shape == (1, 3, 48, 80)
-    assert -100 <= float(inputs["Input"].min()) < float(inputs["Input"].max()) <= 150
-    report = perf.measure(runtime, inputs, engine="a<b.onnx", threads=1, batch_sizes=[4, 1], load=0.0)
-    assert [entry.batch_size for entry in report.latencies] == [1, 4]
-    assert all(0 < entry.p50_ms <= entry.p95_ms and entry.runs >= perf.RUNS for entry in report.latencies)
-    kinds = perf.by_kind(report)
-    assert any("conv" in kind.lower() for kind, *_ in kinds)
-    assert sum(share for *_, share in kinds) == pytest.approx(1)
-    assert json.loads(report.to_json())["threads"] == 1
-    assert "frames/s" in perf.text(report) and "Conv" in perf.text(report)
-    assert "a&lt;b.onnx" in perf.html(report) and "<script" not in perf.html(report)
-    assert not perf.is_busy(report)
-
-
-def test_an_engine_of_a_fixed_batch_is_measured_at_it(detector_onnx: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perf, "SECONDS", 0.01)
-    runtime: Runtime = open_runtime(onnx.fix_batch(detector_onnx, 2))
-    report = perf.measure(
-        runtime, {"Input": pictures(1, 0)}, engine="e", threads=1, batch_sizes=[1, 16], load=1000.0
-    )
-    assert [entry.batch_size for entry in report.latencies] == [2]
-    assert perf.is_busy(report)
 
 
 def test_comparing_lists() -> None:

@@ -12,9 +12,10 @@ import numpy as np
 import onnx as library
 import pytest
 import torch
+from pages import read_page
 
 from tltpy import artifact, tasks
-from tltpy.deploy import onnx, perf
+from tltpy.deploy import onnx, perf, processor
 from tltpy.deploy.compare import Comparison, compare
 from tltpy.deploy.proof import Proof
 from tltpy.deploy.runtime import open_runtime
@@ -174,13 +175,13 @@ def test_an_engine_of_a_sealed_graph_and_its_speed(
     exported: tuple[Path, dict[str, Any], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(perf, "SECONDS", 0.01)
-    monkeypatch.setattr(perf, "system_load", lambda: 999.0)
+    monkeypatch.setattr(processor, "load", lambda: 999.0)
     said = io.StringIO()
     shapes = ((1, 3, 64, 96), (2, 3, 64, 96), (4, 3, 64, 96))
     result = convert.run(
         conversion(
             exported[0], tmp_path / "a.engine", precision="fp16", dims=(3, 64, 96), nodes=("BatchedNMS",), perf=True,
-            max_batch_size=2, profiles=(convert.Profile("Input", *shapes),),
+            max_batch_size=2, against=exported[0], threads=1, profiles=(convert.Profile("Input", *shapes),),
         ),
         log_to(said),
     )
@@ -189,11 +190,14 @@ def test_an_engine_of_a_sealed_graph_and_its_speed(
     assert (tmp_path / "a.engine").stat().st_size < 0.6 * len(artifact.load_graph(exported[0], KEY).onnx)
     assert 0 < result["error"] < 1e-2
     report = json.loads((tmp_path / "a.engine.perf/perf.json").read_text())
-    assert [entry["batch_size"] for entry in report["latencies"]] == [1, 2, 4]
+    assert [each["precision"] for each in report["measured"]] == ["fp16", "fp32"] and report["threads"] == 1
+    assert [[entry["batch_size"] for entry in each["latencies"]] for each in report["measured"]] == [[1, 2, 4]] * 2
+    assert [each["low"] <= each["ratio"] <= each["high"] for each in report["comparisons"]] == [True] * 3
     assert "frames/s" in (tmp_path / "a.engine.perf/perf.txt").read_text()
-    assert "<table>" in (tmp_path / "a.engine.perf/perf.html").read_text()
-    assert "the machine is busy" in said.getvalue() and "float16" in said.getvalue()
-    assert "frames/s" in convert.text(result) and json.dumps(result)
+    page = read_page((tmp_path / "a.engine.perf/perf.html").read_text())
+    assert "a.engine" in page.text and "the load was 999.0" in page.text and len(page.pictures) == 2
+    assert "the machine is busy: the load was 999.0" in said.getvalue() and "float16" in said.getvalue()
+    assert "times as fast" in convert.text(result) and json.dumps(result)
 
 
 def test_a_profile_of_one_shape_fixes_the_batch(exported: tuple[Path, dict[str, Any], str], tmp_path: Path) -> None:
@@ -205,6 +209,17 @@ def test_a_profile_of_one_shape_fixes_the_batch(exported: tuple[Path, dict[str, 
         convert.run(wish, log_to(io.StringIO()))
 
 
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A graph of another input."""
+    helper, kind = library.helper, library.TensorProto.FLOAT
+    ports = [helper.make_tensor_value_info(name, kind, ["batch", 3, 32, 40]) for name in ("Input", "out")]
+    graph = helper.make_graph([helper.make_node("Relu", ["Input"], ["out"])], "g", ports[:1], ports[1:])
+    path = tmp_path_factory.mktemp("wide") / "wide.onnx"
+    library.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), path)
+    return path
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"dims": (3, 96, 64)}, "takes Input of 3x64x96, not 3x96x64"),
     ({"nodes": ("BatchedNMS", "boxes")}, 'no output "boxes"'),
@@ -213,15 +228,18 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"profiles": (convert.Profile("Input", *([(1, 3, 64, 64)] * 3)),)}, r"Input is \?x3x64x96, and -p gives"),
     ({"precision": "int8"}, "int8 needs a quantized model"),
     ({"backend": "openvino"}, "name it|is two files"),
+    ({"perf": True, "against": Path("wide.onnx")}, "takes Input of 3x32x40, and .* Input of 3x64x96: no comparison"),
 ]
 
 
 @pytest.mark.parametrize(("wish", "message"), WRONG, ids=lambda value: value if isinstance(value, str) else None)
 def test_convert_refuses(
-    exported: tuple[Path, dict[str, Any], str], tmp_path: Path, wish: dict[str, Any], message: str
+    exported: tuple[Path, dict[str, Any], str], wide: Path, tmp_path: Path, wish: dict[str, Any], message: str
 ) -> None:
     if wish.get("backend") == "openvino":
         pytest.importorskip("openvino")
+    if "against" in wish:
+        wish = {**wish, "against": wide}
     with pytest.raises(UsageError, match=message):
         convert.run(conversion(exported[0], tmp_path / "a.engine", **wish), log_to(io.StringIO()))
     assert not list(tmp_path.iterdir())

@@ -11,6 +11,7 @@ from tltpy.errors import UsageError
 
 PROGRAM = "tlt-convert"
 FILE = click.Path(path_type=Path)
+PERF = {"out_dir": "--out-dir", "against": "--against", "threads": "--threads"}
 NO_EFFECT = {
     "calibration_batch_size": ("-b", "it concerns calibration for int8"),
     "cache": ("-c", "it concerns calibration for int8"),
@@ -39,6 +40,10 @@ TENSORRT = {
 @click.option("-m", "max_batch_size", type=click.IntRange(1), metavar="N",
               help="The largest batch of a TensorRT engine without -p [default: 16]; with --perf, measure it, too.")
 @click.option("--perf", is_flag=True, help="Measure latency, frames per second and every operator.")
+@click.option("--against", type=FILE, metavar="OTHER",
+              help="With --perf: measure this engine or graph, too, in turns with the new one, and compare.")
+@click.option("--threads", type=click.IntRange(1), metavar="N",
+              help="With --perf: of one run [default: as many as there are cores].")
 @click.option("--out-dir", type=FILE, metavar="DIR", help="Where --perf writes. [default: ENGINE.perf]")
 @click.option("-b", "calibration_batch_size", type=int, metavar="N", help="Of int8 calibration; no effect.")
 @click.option("-c", "cache", type=FILE, metavar="CACHE", help="Of int8 calibration; no effect.")
@@ -55,15 +60,17 @@ def command(source: Path, quiet: bool, verbose: bool, as_json: bool, **options: 
     for name, (flag, reason) in {**NO_EFFECT, **({} if options["backend"] == "tensorrt" else TENSORRT)}.items():
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             log.warn(f"{flag} has no effect: {reason}")
-    if options["out_dir"] is not None and not options["perf"]:
-        raise UsageError("--out-dir is for the reports of --perf", "add --perf")
+    for name, flag in PERF.items():
+        if options[name] is not None and not options["perf"]:
+            raise UsageError(f"{flag} is for the measurement of --perf", "add --perf")
     dims = _shape("-d", options["dims"], ",") if options["dims"] else None
     profiles = [_profile(text) for text in options["profiles"]]
 
     from tltpy import artifact
 
-    if artifact.flavour(source) == "graph":
-        artifact.check_key(source, options["key"])
+    for path in filter(None, (source, options["against"])):
+        if artifact.flavour(path) == "graph":
+            artifact.check_key(path, options["key"])
 
     from tltpy.steps import convert
 
@@ -83,6 +90,8 @@ def command(source: Path, quiet: bool, verbose: bool, as_json: bool, **options: 
         strict=options["strict"],
         dla_core=options["dla_core"],
         perf=options["perf"],
+        against=options["against"],
+        threads=options["threads"],
         out_dir=options["out_dir"],
         overwrite=options["overwrite"],
     )

@@ -7,12 +7,13 @@ from typing import Any
 import torch
 
 from tltpy import artifact, files
-from tltpy.deploy import engine, perf, tensorrt
+from tltpy.deploy import engine, perf, processor, tensorrt
 from tltpy.deploy.runtime import Runtime, dims, open_runtime
 from tltpy.errors import UsageError
 from tltpy.log import Log
+from tltpy.steps import perf_page
 
-REPORTS = {"perf.txt": perf.text, "perf.json": perf.Report.to_json, "perf.html": perf.html}
+REPORTS = {"perf.txt": perf.text, "perf.json": perf.Report.to_json, "perf.html": perf_page.render_page}
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,15 @@ class ConvertRequest:
     strict: bool = False
     dla_core: int | None = None
     perf: bool = False
+    against: Path | None = None  # another engine or graph, measured in turns with this one
+    threads: int | None = None  # of the measurement; None: as many as torch takes
     out_dir: Path | None = None  # None: ENGINE.perf
     overwrite: bool = False
 
 
 def run(request: ConvertRequest, log: Log) -> dict[str, Any]:
     """Builds, compares the engine with the graph, writes, measures."""
-    load = perf.system_load()
+    load = processor.load()
     engine.require(request.backend, request.precision)
     places = engine.places(request.backend, request.engine)
     wishes = _wishes(request)
@@ -59,9 +62,10 @@ def run(request: ConvertRequest, log: Log) -> dict[str, Any]:
     reports = request.out_dir or request.engine.with_name(f"{request.engine.name}.perf")
     for path in (*places.values(), *([reports] if request.perf else [])):
         files.refuse_existing(path, request.overwrite)
-    content = _read(request)
+    content = _read(request.source, request.key)
     graph = open_runtime(content, name=str(request.source))
     _check(request, graph)
+    other = _other(request, graph)
     log.info(f"building {request.engine} for {request.backend}, {request.precision}")
     least = max((profile.least[0] for profile in request.profiles), default=1)
     probe = engine.made_up(graph.inputs, graph.metadata, max(2, least))
@@ -85,7 +89,7 @@ def run(request: ConvertRequest, log: Log) -> dict[str, Any]:
         "error": error,
     }
     if request.perf:
-        result["perf"] = _measure(request, reports, load, log)
+        result["perf"] = _measure(request, reports, other, load, log)
     return result
 
 
@@ -100,10 +104,10 @@ def _wishes(request: ConvertRequest) -> tensorrt.Wishes:
     return tensorrt.Wishes(request.workspace, request.max_batch_size, request.strict, request.dla_core, shapes)
 
 
-def _read(request: ConvertRequest) -> bytes:
-    if artifact.flavour(request.source) == "onnx":
-        return request.source.read_bytes()
-    return artifact.load_graph(request.source, request.key).onnx
+def _read(path: Path, key: str | None) -> bytes:
+    if artifact.flavour(path) == "onnx":
+        return path.read_bytes()
+    return artifact.load_graph(path, key).onnx
 
 
 def _check(request: ConvertRequest, graph: Runtime) -> None:
@@ -138,30 +142,50 @@ def _fixed_batch(profiles: tuple[Profile, ...]) -> int | None:
     return sizes.pop() if len(sizes) == 1 else None
 
 
-def _measure(request: ConvertRequest, folder: Path, load: float | None, log: Log) -> dict[str, Any]:
+def _measure(
+    request: ConvertRequest, folder: Path, other: perf.Engine | None, load: float | None, log: Log
+) -> dict[str, Any]:
     if request.backend == "onnxruntime" and request.precision == "fp16":
         log.warn(
             "ONNX Runtime computes float16 in float32 on most processors, with a cast before and after: this engine is "
             "for GPUs and slower here than one of fp32"
         )
-    threads = torch.get_num_threads()
-    runtime = open_runtime(request.engine, threads=threads)
+    threads = _threads(request)
+    engines = [_open(request.engine, request.key, threads), *([other] if other else [])]
     sizes = [1, *(profile.most[0] for profile in request.profiles), *filter(None, [request.max_batch_size])]
-    log.info(f"measuring on {threads} threads")
-    report = perf.measure(
-        runtime,
-        engine.made_up(runtime.inputs, runtime.metadata, 1),
-        engine=str(request.engine),
-        threads=threads,
-        batch_sizes=sizes,
-        load=load,
-    )
-    if perf.is_busy(report):
-        log.warn(
-            f"the machine is busy (load {report.load:.1f}): these numbers are worse than they need be",
-            "measure again when nothing else runs",
-        )
+    log.info(f"measuring on {threads} {'thread' if threads == 1 else 'threads'}")
+    report = perf.measure(engines, threads=threads, batch_sizes=sizes, load=load)
+    for reason in report.warnings:
+        log.warn(f"the machine is busy: {reason}")
+    if report.warnings:
+        log.warn("these numbers are worse than they need be", "measure again when nothing else runs")
     for name, render in REPORTS.items():
         files.write_text(folder / name, render(report))
     log.info(f"wrote {', '.join(str(folder / name) for name in REPORTS)}")
     return {**asdict(report), "text": perf.text(report)}
+
+
+def _threads(request: ConvertRequest) -> int:
+    return request.threads or torch.get_num_threads()
+
+
+def _other(request: ConvertRequest, graph: Runtime) -> perf.Engine | None:
+    """What the engine is compared with; UsageError where it takes something else."""
+    if request.against is None:
+        return None
+    other = _open(request.against, request.key, _threads(request))
+    taken, given = (
+        {name: dims(port.shape[1:]) for name, port in runtime.inputs.items()} for runtime in (other.runtime, graph)
+    )
+    if taken != given:
+        told = [", ".join(f"{name} of {shape}" for name, shape in each.items()) for each in (taken, given)]
+        raise UsageError(f"{request.against}: it takes {told[0]}, and {request.source} {told[1]}: no comparison")
+    return other
+
+
+def _open(path: Path, key: str | None, threads: int) -> perf.Engine:
+    """An engine, or a graph, sealed or not, with made-up inputs."""
+    sealed = artifact.flavour(path) == "graph"
+    source = artifact.load_graph(path, key).onnx if sealed else path
+    runtime = open_runtime(source, name=str(path), threads=threads)
+    return perf.Engine(str(path), runtime, engine.made_up(runtime.inputs, runtime.metadata, 1))

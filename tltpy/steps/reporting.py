@@ -15,7 +15,7 @@ import torch
 
 import tltpy
 from tltpy.data.loader import Loader
-from tltpy.deploy.perf import processor
+from tltpy.deploy import processor
 from tltpy.log import Log
 from tltpy.nn import cost
 from tltpy.steps import album, chronicle, curves, report
@@ -106,7 +106,7 @@ def environment(device: torch.device) -> dict[str, str]:
         "Python": platform.python_version(),
         "PyTorch": torch.__version__,
         "system": f"{platform.system()} {platform.release()} ({platform.machine()})",
-        "processor": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads used",
+        "processor": f"{processor.name()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads used",
     }
     if device.type == "cuda":
         memory = torch.cuda.get_device_properties(device).total_memory / 2**30
