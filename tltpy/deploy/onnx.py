@@ -4,6 +4,7 @@ Graphs are made in operator set 18, the oldest that PyTorch's exporter writes, a
 is asked for.
 """
 
+import ast
 import json
 import logging
 import warnings
@@ -71,6 +72,7 @@ def write(
         assert program is not None
         model = program.model_proto
     assert not model.functions and all(node.domain in ("", "ai.onnx") for node in model.graph.node)
+    _name(model.graph)
     return seal(_converted(model, opset), metadata)
 
 
@@ -185,6 +187,28 @@ def _check_size(module: nn.Module) -> None:
             f"the network's weights take {size / 2**30:.1f} GiB, and one ONNX file holds 2 GiB at most",
             "prune the network, or choose a smaller one",
         )
+
+
+def _name(graph: "onnx.GraphProto") -> None:
+    """Names nodes "module:operation", as "head.conv:conv2d", after the module that they come from; what the exporter
+    made up keeps its own name. Profiles and messages about a graph speak of modules by that."""
+    used: set[str] = set()
+    for node in graph.node:
+        notes = {entry.key: entry.value for entry in node.metadata_props}
+        scopes = ast.literal_eval(notes.get("pkg.torch.onnx.name_scopes", "[]"))
+        path, operation = (scopes[-2], scopes[-1]) if len(scopes) > 1 else ("", "")
+        # a convolution that took a normalisation in has the scope of that
+        weight = next((value for value in node.input if value.startswith("module.") and value.endswith(".weight")), "")
+        if weight and weight.removesuffix(".weight") != path:
+            path, operation = weight.removesuffix(".weight"), node.op_type
+        path = path.removeprefix("module").removeprefix(".")  # of _Ordered
+        name = f"{path}:{operation}" if operation else node.name
+        if name in used:
+            name = f"{name}_{node.op_type}"
+        while name in used:
+            name += "_"
+        node.name = name
+        used.add(name)
 
 
 def _converted(model: "onnx.ModelProto", opset: int) -> "onnx.ModelProto":
