@@ -49,6 +49,7 @@ MAY_IMPORT = {
 EXCEPTIONS = {
     ("cli", "tltpy.artifact"),  # the key is tried on the model file before torch is imported
     ("steps", "tltpy.nn.cost"),  # counts parameters and operations of a network; builds no layer
+    ("steps", "tltpy.nn.census"),  # watches one run of whatever network it is given; builds no layer
     ("steps", "tltpy.nn.pretrained"),  # fills whatever backbone is in a network from tensors by name; builds no layer
 }
 WEIGHTS = "weights_only"
