@@ -34,7 +34,10 @@ PUBLISHED = {
     "--cal_image_dir --cal_data_file --cal_cache_file --cal_json_file --batches --max_batch_size --min_batch_size "
     "--opt_batch_size --max_workspace_size -s --strict_type_constraints --engine_file --static_batch_size "
     "--force_ptq --target_opset --gpu_index -r --results_dir --onnx_route",
-    "tlt-convert": "-k --key -d -o -e -b -m -t -c -w -i -p -s -u --backend --perf --out-dir --overwrite",
+    "tlt-convert": "-k --key -d -o -e -b -m -t -c -w -i -p -s -u --backend --perf --against --threads --out-dir "
+    "--overwrite",
+    "tlt-calops": "-e --experiment_spec_file -m --model -k --key --input-shape --method --depth --csv",
+    "tlt-model-check": "-e --experiment_spec_file -m --model -k --key --backend --data_type",
 }
 
 

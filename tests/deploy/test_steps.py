@@ -195,7 +195,7 @@ def test_an_engine_of_a_sealed_graph_and_its_speed(
     assert [each["low"] <= each["ratio"] <= each["high"] for each in report["comparisons"]] == [True] * 3
     assert "frames/s" in (tmp_path / "a.engine.perf/perf.txt").read_text()
     page = read_page((tmp_path / "a.engine.perf/perf.html").read_text())
-    assert "a.engine" in page.text and "the load was 999.0" in page.text and len(page.pictures) == 2
+    assert "a.engine" in page.text and "the load was 999.0" in page.text and len(page.pictures) == 3
     assert "the machine is busy: the load was 999.0" in said.getvalue() and "float16" in said.getvalue()
     assert "times as fast" in convert.text(result) and json.dumps(result)
 
