@@ -2,14 +2,23 @@
 
 import importlib.util
 import sys
+from dataclasses import replace
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx as library
 import pytest
+from torch import nn
 
 from tltpy.deploy import support
+from tltpy.deploy.support import Problem, Support
+from tltpy.errors import UsageError
+from tltpy.log import Log
+from tltpy.steps import model_check
+from tltpy.steps.parts import Part
+from tltpy.tasks.contract import Graph
 
 helper, FLOAT = library.helper, library.TensorProto.FLOAT
 WITHOUT_OPENVINO = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed")
@@ -130,3 +139,31 @@ def test_tensorrt_that_is_installed_is_asked(detector_onnx: bytes, monkeypatch: 
     monkeypatch.setattr(support, "find_spec", lambda name: object())
     found = support.check(detector_onnx, "tensorrt")
     assert found.asked == "tensorrt 10.4.0" and found.problems[0].reason == "In node 3 (Erf): no"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_check_of_a_quantized_graph_ends_with_its_float_layers(tmp_path: Path, backend: str) -> None:
+    (tmp_path / "q.onnx").write_bytes(quantized())
+    log = Log("tlt-test", quiet=True)
+    request = model_check.ModelCheckRequest(task="yolo", cfg=None, model=tmp_path / "q.onnx", key=None, backend=backend)
+    result = model_check.run(request, log)
+    assert (result["precision"], result["offenders"]) == ("int8", 1)
+    assert [one["name"] for one in result["graphs"][0]["offenders"]] == ["head:conv"]
+    assert "layers that multiply: 2 in int8, 1 in float32" in model_check.text(result)
+    with pytest.raises(UsageError, match="a quantized model runs in int8, not in fp16"):
+        model_check.run(replace(request, precision="fp16"), log)
+
+
+def test_what_the_spec_keeps_in_float_is_no_offender(detector: nn.Module) -> None:
+    class Wishing(nn.Module):
+        settings = SimpleNamespace(keep_float=("^head",), int16=())
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = detector
+
+    part = Part("g", Graph("g", Wishing(), {}, ()), detector)
+    floats = (Problem("network.head:conv2d", "Conv", "computes in float32"),
+              Problem("network.stem.0:Conv", "Conv", "computes in float32"))  # fmt: skip
+    offenders, kept = model_check._offenders(part, Support("x", {}, {}, (), floats), "int8")
+    assert [one["name"] for one in offenders] == ["stem.0:Conv"] and [one["name"] for one in kept] == ["head:conv2d"]
