@@ -73,6 +73,7 @@ def write(
         model = program.model_proto
     assert not model.functions and all(node.domain in ("", "ai.onnx") for node in model.graph.node)
     _name(model.graph)
+    _unshare(model.graph)
     return seal(_converted(model, opset), metadata)
 
 
@@ -224,6 +225,36 @@ def _converted(model: "onnx.ModelProto", opset: int) -> "onnx.ModelProto":
             f"operator set {opset} has no form for an operator of this network",
             f"{OPSET} to {NEWEST_OPSET} always work",
         ) from error
+
+
+def _unshare(graph: "onnx.GraphProto") -> None:
+    """Gives each user of a stored integer tensor its own, with its own scale and zero point. The exporter makes equal
+    ones one, and ONNX Runtime fails where it changes the type of one twice (x64quantprecision)."""
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    used: set[str] = set()
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        nodes.append(node)
+        if node.op_type != "DequantizeLinear" or node.input[0] not in stored:
+            continue
+        own = node.output[0]
+        users = [(user, place) for user in graph.node for place, name in enumerate(user.input) if name == own]
+        for number, (user, place) in enumerate(users):
+            if number:
+                nodes.append(type(node)())
+                nodes[-1].CopyFrom(node)
+                nodes[-1].name, nodes[-1].output[0] = f"{node.name}_user{number}", f"{own}_user{number}"
+                user.input[place] = nodes[-1].output[0]
+            for source, name in enumerate(nodes[-1].input):
+                if name in used:
+                    copied = graph.initializer.add()
+                    copied.CopyFrom(stored[name])
+                    name = copied.name = nodes[-1].input[source] = f"{nodes[-1].output[0]}_{source}_{name}"
+                    stored[name] = copied
+                used.add(name)
+    ordered = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(ordered)
 
 
 def _strip(graph: "onnx.GraphProto") -> None:

@@ -13,6 +13,9 @@ import numpy as np
 from tltpy.errors import BackendError, ModelFileError
 
 METADATA = ("tltpy", "metadata")  # where an OpenVINO file keeps our metadata
+# the one makes equal constants one, which the change of weights to unsigned does not survive; the other quantizes
+# operators that a graph keeps in float
+DISABLED = ["ConstantSharing", "WeightBiasQuantization"]
 AGAIN = "copy it again from where it came, or make it again with tlt-export or tlt-convert"
 
 
@@ -95,10 +98,14 @@ class OnnxRuntimeSession:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         if self._threads:
             options.intra_op_num_threads = self._threads
+        # processors with AVX2 but no VNNI saturate sums of 8-bit products, unless weights are made unsigned
+        options.add_session_config_entry("session.x64quantprecision", "1")
         if profile:
             options.enable_profiling, options.profile_file_prefix = True, profile
         try:
-            return onnxruntime.InferenceSession(self._content, options, providers=self._providers)
+            return onnxruntime.InferenceSession(
+                self._content, options, providers=self._providers, disabled_optimizers=DISABLED
+            )
         except state.NotImplemented as error:
             raise BackendError(f"{name}: onnxruntime {version('onnxruntime')} lacks an operator: {error}") from error
         except (state.InvalidProtobuf, state.InvalidGraph, state.Fail, state.InvalidArgument) as error:
