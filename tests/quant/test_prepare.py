@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Applied, batches, calibrate, calibrated
-from test_engine import Detector, images, settled
+from quantizing import Applied, Detector, batches, calibrate, calibrated, images, settled
 from torch import Tensor, nn
 from torch.nn import functional as F
 

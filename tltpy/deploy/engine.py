@@ -13,7 +13,7 @@ from torch import Tensor
 from tltpy.deploy import half, onnx, plugins, tensorrt
 from tltpy.deploy.compare import relative_error
 from tltpy.deploy.runtime import open_runtime
-from tltpy.deploy.sessions import METADATA, require_openvino
+from tltpy.deploy.sessions import DISABLED, METADATA, require_openvino
 from tltpy.deploy.tensorrt import Wishes
 from tltpy.errors import QualityError, UsageError
 
@@ -148,7 +148,8 @@ def _simplified(content: bytes) -> Any:
         options.log_severity_level = 3
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(path)
-        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        providers = ["CPUExecutionProvider"]
+        onnxruntime.InferenceSession(content, options, providers=providers, disabled_optimizers=DISABLED)
         model = onnx.read(path.read_bytes())
     used = {node.domain for node in model.graph.node} | {""}
     kept = [entry for entry in model.opset_import if entry.domain in used]

@@ -6,7 +6,18 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from conftest import Applied, Engine, batches, calibrated, exported, output_scales, steps_apart
+from quantizing import (
+    Applied,
+    Detector,
+    Engine,
+    batches,
+    calibrated,
+    exported,
+    images,
+    output_scales,
+    settled,
+    steps_apart,
+)
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -113,44 +124,6 @@ def test_operators_of_the_engine_are_integer(zoo: Compared) -> None:
     assert found["Relu"] == found["Clip"] == found["Concat"] == found["Add"] - 1 == 0  # one adds a constant
     assert found["QLinearConv"] > 50 and found["QGemm"] == 5 and found["QLinearAdd"] == 3
     assert found["QLinearConcat"] == found["QLinearLeakyRelu"] == found["QLinearMatMul"] == 1
-
-
-class Detector(nn.Module):
-    """Residual blocks of both kinds, a neck that concatenates, two outputs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = unit(3, 16, 2, nn.LeakyReLU(0.1, inplace=True))
-        self.one, self.two = unit(16, 16, 1, nn.LeakyReLU(0.1, inplace=True)), unit(16, 16, 1)
-        self.down = unit(16, 24, 2, nn.ReLU(inplace=True))
-        self.shortcut = unit(24, 24, 1)
-        self.lateral = unit(24, 12, 1, nn.ReLU6(inplace=True))
-        self.coarse, self.fine = nn.Conv2d(24, 9, 1), nn.Conv2d(28, 9, 1)
-
-    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        x = self.stem(inputs["image"])
-        x = x + self.two(self.one(x))
-        y = self.down(x)
-        y = F.relu(y + self.shortcut(y))
-        up = F.interpolate(self.lateral(y), scale_factor=2.0, mode="nearest")
-        return {"coarse": self.coarse(y), "fine": self.fine(torch.cat([up, x], 1))}
-
-
-def unit(before: int, after: int, stride: int, activation: nn.Module | None = None) -> nn.Sequential:
-    parts = [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after)]
-    return nn.Sequential(*parts, *([activation] if activation else []))
-
-
-def images(seed: int, count: int, size: tuple[int, ...] = (2, 3, 24, 40)) -> list[dict[str, Tensor]]:
-    return batches(seed, count, size, "image")
-
-
-def settled(network: nn.Module, seen: list[dict[str, Tensor]]) -> nn.Module:
-    network.train()
-    with torch.no_grad():
-        for batch in seen:
-            network(batch)
-    return network.eval()
 
 
 @pytest.fixture(scope="module")
