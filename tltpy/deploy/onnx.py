@@ -8,6 +8,7 @@ import ast
 import json
 import logging
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -231,6 +232,10 @@ def _unshare(graph: "onnx.GraphProto") -> None:
     """Gives each user of a stored integer tensor its own, with its own scale and zero point. The exporter makes equal
     ones one, and ONNX Runtime fails where it changes the type of one twice (x64quantprecision)."""
     stored = {tensor.name: tensor for tensor in graph.initializer}
+    users: dict[str, list[tuple[onnx.NodeProto, int]]] = defaultdict(list)
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            users[name].append((node, place))
     used: set[str] = set()
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
@@ -238,8 +243,7 @@ def _unshare(graph: "onnx.GraphProto") -> None:
         if node.op_type != "DequantizeLinear" or node.input[0] not in stored:
             continue
         own = node.output[0]
-        users = [(user, place) for user in graph.node for place, name in enumerate(user.input) if name == own]
-        for number, (user, place) in enumerate(users):
+        for number, (user, place) in enumerate(users[own]):
             if number:
                 nodes.append(type(node)())
                 nodes[-1].CopyFrom(node)
