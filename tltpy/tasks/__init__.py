@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tltpy.errors import UsageError
+from tltpy.spec import stages
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -60,7 +61,7 @@ def canonical(name: str, cfg: Any) -> Any:
 def check(name: str, cfg: Any) -> "list[Finding]":
     """Problems and warnings of a spec that no field limit can express."""
     findings: list[Finding] = import_module(f"tltpy.tasks.{entry(name).name}").check(cfg)
-    return findings
+    return [*findings, *stages.check(cfg)]
 
 
 def survey(name: str, cfg: Any, everything: bool = False) -> "list[Finding]":

@@ -289,7 +289,8 @@ def _check_training(cfg: Any) -> list[Finding]:
         found.append(
             Finding(
                 f"{path}.enable_qat",
-                "training with fake quantization is not there yet; the field has no effect",
+                "the field has no effect: fake quantization is a stage of its own here",
+                ("train, then run --stage calibration and --stage qat with the same results folder",),
                 warning=True,
             )
         )
