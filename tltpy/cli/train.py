@@ -12,6 +12,7 @@ from tltpy import tasks
 from tltpy.cli import boundary
 from tltpy.cli.experiment import need_key, read_spec, spec_option, task_argument
 from tltpy.errors import UsageError
+from tltpy.spec.stages import STAGES
 
 
 @click.command()
@@ -30,6 +31,13 @@ from tltpy.errors import UsageError
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Start the backbone from a checkpoint of torchvision's, a .pth or .safetensors.",
+)
+@click.option(
+    "--stage",
+    type=click.Choice(STAGES),
+    default="float",
+    show_default=True,
+    help="calibration observes the float model, qat trains on with integers in mind, int_infer converts to integers.",
 )
 @click.option(
     "--gpus", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine, one a GPU."
@@ -69,6 +77,7 @@ def command(task: str, spec: Path, as_json: bool, quiet: bool, verbose: bool, **
         from tltpy.steps import models
 
         models.check_key(options["model"], key)
+    _refuse_stage(options)
     _spread(options)
 
     from tltpy.steps import train
@@ -87,6 +96,7 @@ def command(task: str, spec: Path, as_json: bool, quiet: bool, verbose: bool, **
             gpu_index=options["gpu_index"],
             overwrite=options["overwrite"],
             dry_run=options["dry_run"],
+            stage=options["stage"],
         ),
         log,
     )
@@ -94,7 +104,24 @@ def command(task: str, spec: Path, as_json: bool, quiet: bool, verbose: bool, **
         click.echo(json.dumps(result) if as_json else _text(result))
 
 
+def _refuse_stage(options: dict[str, Any]) -> None:
+    """UsageError for flags that the stage has no use for."""
+    if options["stage"] == "float":
+        return
+    if options["pretrained"]:
+        raise UsageError(f"--stage {options['stage']} starts from a trained model, not from a published backbone")
+    if options["stage"] == "qat":
+        return
+    for name in ("resume", "dry_run"):
+        if options[name]:
+            raise UsageError(f"--stage {options['stage']} is no training: --{name.replace('_', '-')} is not for it")
+    if options["gpus"] * options["num_nodes"] > 1:
+        raise UsageError(f"--stage {options['stage']} runs in one process", "leave out --gpus and --num_nodes")
+
+
 def _text(result: dict[str, Any]) -> str:
+    if result.get("table"):
+        return f"{result['stage']}  {result['model']}\n{result['table']}"
     if result.get("dry_run"):
         speed = f"{result['seconds_per_step']:.2f} s a step, {result['steps_per_epoch']} steps an epoch"
         return f"dry run: loss {result['loss']:.4f}, {speed}"

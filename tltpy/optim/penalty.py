@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 
 def kernels(module: nn.Module) -> list[Tensor]:
-    """The weights of all convolutions and linear layers that are trained."""
-    layers = (layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear))
-    return [layer.weight for layer in layers if layer.weight.requires_grad]
+    """The weights of all convolutions and linear layers, quantized ones too, that are trained."""
+    layers = (layer for layer in module.modules() if not isinstance(layer, nn.Embedding))
+    found = (getattr(layer, "weight", None) for layer in layers)
+    weights = [weight for weight in found if isinstance(weight, nn.Parameter) and weight.ndim > 1]
+    return [weight for weight in weights if weight.requires_grad]
 
 
 @dataclass(frozen=True)

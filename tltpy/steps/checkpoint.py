@@ -44,7 +44,9 @@ def weights(trainee: Trainee) -> dict[str, Tensor]:
     return trainee.average.state if trainee.average else dict(trainee.network.state_dict())
 
 
-def save(path: Path, trainee: Trainee, *, key: str | None, task: str, metadata: dict[str, Any]) -> None:
+def save(
+    path: Path, trainee: Trainee, *, key: str | None, task: str, stage: str = "float", metadata: dict[str, Any]
+) -> None:
     tensors = dict(weights(trainee))
     if trainee.average:
         tensors |= {f"@raw/{name}": value for name, value in trainee.network.state_dict().items()}
@@ -62,8 +64,9 @@ def save(path: Path, trainee: Trainee, *, key: str | None, task: str, metadata: 
         "optimizer": plain,
         "average_steps": trainee.average.steps if trainee.average else 0,
     }
+    metadata = {**metadata, "training": training}
     artifact.save_model(
-        path, key=key, task=task, kind="checkpoint", tensors=tensors, metadata={**metadata, "training": training}
+        path, key=key, task=task, stage=stage, kind="checkpoint", tensors=tensors, metadata=metadata
     )
 
 

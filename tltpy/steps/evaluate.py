@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from tltpy import files, tasks
+from tltpy import artifact, files, tasks
 from tltpy.data.loader import Loader
 from tltpy.errors import DataError, QualityError
 from tltpy.log import Log
-from tltpy.steps import album, evaluation, processes, report, reporting, results
+from tltpy.steps import album, evaluation, processes, raw, report, reporting, results
 from tltpy.steps.subject import Subject, latency_ms, open_subject
 from tltpy.tasks.contract import Metric, Records, Seen
 
@@ -100,6 +100,7 @@ def _align(
     """Both files on the same batches: largest difference and share of equal values of every output, both metrics."""
     largest: dict[str, float] = {}
     equal: dict[str, list[int]] = {}
+    codes = _codes(request, pair)
 
     def both(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         first, second = (subject.runner(inputs) for subject in pair)
@@ -109,6 +110,8 @@ def _align(
             counts = equal.setdefault(name, [0, 0])
             counts[0] += int((a == b).sum())
             counts[1] += a.numel()
+        if codes:
+            codes.add(inputs)
         return second
 
     task = tasks.load(request.task)
@@ -121,11 +124,30 @@ def _align(
         headline: values,
         "metric_difference": abs(values[0] - values[1]),
         "bit_equal": total[0] / max(total[1], 1),
+        **(codes.result() if codes else {}),
         "outputs": {
             name: {"largest_difference": largest[name], "bit_equal": equal[name][0] / equal[name][1]}
             for name in largest
         },
     }
+
+
+def _codes(request: EvaluateRequest, pair: tuple[Subject, Subject]) -> raw.Codes | None:
+    """What compares the raw outputs of a fixed-point model and of a graph with integer layers; None for other pairs."""
+    assert request.model and request.align
+    modules = [raw.of_module(subject.runner) for subject in pair if isinstance(subject.runner, nn.Module)]
+    if len(modules) != 1 or modules[0] is None:
+        return None
+    path = request.align if isinstance(pair[0].runner, nn.Module) else request.model
+    found = artifact.flavour(path)
+    if found == "graph":
+        content = artifact.load_graph(path, request.key).onnx
+    elif found in ("onnx", "engine"):
+        content = path.read_bytes()
+    else:
+        return None
+    other = raw.of_graph(content)
+    return raw.Codes(modules[0], other) if other else None
 
 
 def _record(request: EvaluateRequest, subject: Subject, result: dict[str, Any], batches: Loader) -> None:
@@ -168,4 +190,7 @@ def align_text(align: dict[str, Any]) -> str:
         f"{name:<14} largest difference {facts['largest_difference']:.3g}  equal {facts['bit_equal']:.4%}"
         for name, facts in align["outputs"].items()
     ]
+    if "max_steps" in align:
+        share = f"{align['bit_equal']:.4%} of {align['values']:,} equal, at most {align['max_steps']} steps apart"
+        lines.append(f"raw outputs, as integers: {share}")
     return "\n".join([*lines, f"metric difference {align['metric_difference']:.6f}"])

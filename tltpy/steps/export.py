@@ -12,7 +12,7 @@ from tltpy.deploy.proof import Proof, prove
 from tltpy.errors import UsageError
 from tltpy.log import Log
 from tltpy.nn import cost
-from tltpy.steps import bundles, models
+from tltpy.steps import bundles, models, stages
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tltpy.tasks.contract import Graph, Record, Task
 
 TARGETS = ("portable", "tensorrt")
+INTEGER_OPSET = 21  # the first with 16-bit QuantizeLinear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class ExportRequest:
     batch_size: int | None = None
     opset: int = onnx.OPSET
     engine_file: Path | None = None
-    precision: str = "fp32"  # of the engine; the graph is fp32 always
+    precision: str = "fp32"  # int8: of the graph; fp32, fp16: of the engine, the graph is fp32
     results_dir: Path | None = None
     overwrite: bool = False
     target: str = "portable"
@@ -56,7 +57,7 @@ def run(request: ExportRequest, log: Log) -> dict[str, Any]:
     Raises QualityError where a graph does not compute what the model computes.
     """
     _check_request(request)
-    opened = models.open_network(request.model, request.key, request.task, request.cfg)
+    opened = stages.in_integers(models.open_network(request.model, request.key, request.task, request.cfg))
     if request.results_dir is not None:
         with files.translated(request.results_dir):
             request.results_dir.mkdir(parents=True, exist_ok=True)
@@ -112,8 +113,14 @@ def _check_request(request: ExportRequest) -> None:
     backend = "tensorrt" if request.target == "tensorrt" and request.engine_file else "onnxruntime"
     engine.require(backend, request.precision)
     header = artifact.inspect(request.model)
-    if header.stage != "float":
-        raise UsageError(f"{request.model}: a model of the stage {header.stage} cannot be exported")
+    if header.stage != "float" and request.precision != "int8":
+        text = f"{request.model}: a model of the stage {header.stage} is exported with integers"
+        raise UsageError(text, "--data_type int8")
+    if header.stage == "float" and request.precision == "int8":
+        raise UsageError(
+            f"{request.model}: int8 needs a quantized model, and this one holds float weights",
+            "tlt-train --stage calibration, then --stage qat or --stage int_infer, make one",
+        )
     if request.deepstream_dir and request.nms != "batched":
         raise UsageError("DeepStream's parser reads the outputs of the batched plugin", "--nms batched")
     for path in (request.output, request.engine_file, request.deepstream_dir):
@@ -133,7 +140,7 @@ def _export(
     metadata = {
         **graph.metadata,
         "graph": graph.name,
-        "params": cost.parameters(opened.network),
+        "params": opened.params,
         "flops": cost.flops(opened.network, single),
         "ranges": {name: [float(value.min()), float(value.max())] for name, value in inputs.items()},
         "model": opened.file.digest,
@@ -168,9 +175,9 @@ def _written(
     if request.batch_size is not None:
         example = {name: value[:1].repeat_interleave(request.batch_size, 0) for name, value in example.items()}
     dynamic = request.batch_size is None
-    return onnx.write(
-        module.eval(), example, outputs, metadata=metadata, opset=request.opset, dynamic_batch=dynamic
-    )
+    opset = max(request.opset, INTEGER_OPSET) if request.precision == "int8" else request.opset
+    with stages.exporting(module):
+        return onnx.write(module.eval(), example, outputs, metadata=metadata, opset=opset, dynamic_batch=dynamic)
 
 
 def _with_plugin(

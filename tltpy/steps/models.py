@@ -20,11 +20,12 @@ STATE = "@"  # tensors of a checkpoint whose name begins so are the training's, 
 
 @dataclass(frozen=True)
 class Opened:
-    """A network with the weights of a file, in eval mode on the CPU."""
+    """A network with the weights of a file, in eval mode on the CPU; `params` counts those of its float form."""
 
     network: "nn.Module"
     cfg: Any
     file: "ModelFile"
+    params: int
 
 
 def check_key(path: Path, key: str | None) -> str:
@@ -36,7 +37,7 @@ def check_key(path: Path, key: str | None) -> str:
 
 
 def open_network(path: Path, key: str | None, name: str, cfg: Any | None = None) -> Opened:
-    """The network of a sealed model of task `name`; built by `cfg`, or by the spec in the file.
+    """The network of a sealed model of task `name`, of any stage; built by `cfg`, or by the spec in the file.
 
     Raises ModelFileError where the file is of another task or does not fit the spec, UsageError for other classes.
     """
@@ -47,7 +48,14 @@ def open_network(path: Path, key: str | None, name: str, cfg: Any | None = None)
         cfg = stored_spec(file)
     elif "spec" in file.metadata:
         refuse_other_labels(labels(name, stored_spec(file)), name, cfg, path)
+    from tltpy.nn import cost
+
     task, tensors = tasks.load(name), network_tensors(file.tensors)
+    if file.header.stage != "float":
+        from tltpy.steps import stages
+
+        restored = stages.restore(task, cfg, file, tensors)
+        return Opened(restored.network, cfg, file, restored.params)
     network = task.build(cfg)
     own = network.state_dict()
     outputs = tuple(f"{layer}." for layer in task.keep(network))
@@ -56,7 +64,7 @@ def open_network(path: Path, key: str | None, name: str, cfg: Any | None = None)
             sizes = f"{value.shape[0]} channels, and the spec's network {own[tensor].shape[0]}"
             raise ModelFileError(f"{path}: the output layer {tensor} has {sizes}", SAME_OUTPUTS)
     fit(network, tensors, path)
-    return Opened(network.eval(), cfg, file)
+    return Opened(network.eval(), cfg, file, cost.parameters(network))
 
 
 def labels(name: str, cfg: Any) -> list[str] | None:

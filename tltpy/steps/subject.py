@@ -45,7 +45,8 @@ def open_subject(path: Path | None, key: str | None, name: str, cfg: Any, device
     if found == "model":
         opened = models.open_network(path, key, name, cfg)
         made = _of_network(opened.network, f"{opened.file.header.stage} model", name, cfg, device, path)
-        return replace(made, digest=opened.file.digest, lineage=tuple(opened.file.metadata.get("lineage", ())))
+        lineage = tuple(opened.file.metadata.get("lineage", ()))
+        return replace(made, params=opened.params, digest=opened.file.digest, lineage=lineage)
     if found == "graph":
         graph = artifact.load_graph(path, key)
         if graph.header.task != name:

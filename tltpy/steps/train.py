@@ -18,14 +18,17 @@ from tltpy.data.loader import Loader
 from tltpy.errors import DataError, Interrupted, TltError, UsageError
 from tltpy.log import Log
 from tltpy.optim.averaging import Average
-from tltpy.steps import checkpoint, evaluation, folder, memory, models, processes, recipe
+from tltpy.spec import stages as stage_specs
+from tltpy.steps import beginning, calibrate, checkpoint, evaluation, folder, memory, models, processes, recipe
 from tltpy.steps.checkpoint import Position, Trainee
 from tltpy.steps.history import Events, History, flat
-from tltpy.steps.initial import epochs_behind, initial_weights
+from tltpy.steps.initial import epochs_behind
 from tltpy.steps.processes import Group
 from tltpy.steps.reporting import Reporter, about
 from tltpy.steps.signals import Signals
 from tltpy.tasks.contract import Records, Task
+
+INHERITED = ("pruning", "pretrained", "quantization")  # of the metadata of the file that a run starts from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +47,19 @@ class TrainRequest:
     gpu_index: int = 0
     overwrite: bool = False
     dry_run: bool = False
+    stage: str = "float"  # or calibration, qat, int_infer
 
 
 def run(request: TrainRequest, log: Log) -> dict[str, Any]:
     """Trains; the result names the files written and the last and best measurement."""
-    if not request.dry_run and not request.resume:
+    if not request.dry_run and not request.resume and request.stage == "float":
         folder.refuse_results(request.results_dir, request.overwrite)
     torch.manual_seed(request.cfg.random_seed)
     group = processes.join(request.gpu_index)
     log.rank = group.rank
     try:
+        if request.stage in ("calibration", "int_infer"):
+            return calibrate.run(request, group, log)
         return Training(request, group, log).run()
     except torch.OutOfMemoryError as error:
         hint = "lower batch_size_per_gpu or the input size, or add --use_amp"
@@ -67,10 +73,13 @@ class Training:
 
     def __init__(self, request: TrainRequest, group: Group, log: Log) -> None:
         self.request, self.group, self.log = request, group, log
-        self.cfg, self.config = request.cfg, request.cfg.training_config
+        qat = request.stage == "qat"
+        self.cfg = stage_specs.qat(request.cfg) if qat else request.cfg
+        self.config = self.cfg.training_config
         self.task: Task = tasks.load(request.task)
-        self.stem = self.task.stem(self.cfg)
-        self.folder = request.results_dir
+        self.stem = self.task.stem(self.cfg) + ("_qat" if qat else "")
+        self.folder = request.results_dir / "qat" if qat else request.results_dir
+        self.weights = request.results_dir / "weights"
         self.loader, self.validation = self._data()
         self.network, self.parent = self._network()
         self.trainee = self._trainee()
@@ -84,8 +93,8 @@ class Training:
         self.signals = Signals()
         self.metadata = {
             "spec": models.spec_text(self.cfg),
-            "lineage": models.lineage(self.parent, "train"),
-            **{name: value for name, value in self._inherited().items() if name in ("pruning", "pretrained")},
+            "lineage": models.lineage(self.parent, "qat" if qat else "train"),
+            **{name: value for name, value in self._inherited().items() if name in INHERITED},
             **({"pretrained": request.pretrained.name} if request.pretrained else {}),
         }
 
@@ -246,20 +255,22 @@ class Training:
             self.reporter.refresh()
 
     def _save_weights(self, name: str, epoch: int, measured: dict[str, float]) -> None:
-        path = self.folder / "weights" / f"{self.stem}_{name}.tlt"
+        path = self.weights / f"{self.stem}_{name}.tlt"
         metadata = {**self.metadata, "epoch": epoch, "measured": measured}
         artifact.save_model(
             path,
             key=self.request.key,
             task=self.request.task,
+            stage=self.request.stage,
             tensors=checkpoint.weights(self.trainee),
             metadata=metadata,
         )
 
     def _save_last(self) -> None:
-        path = self.folder / "weights" / f"{self.stem}_last.tlt"
+        path = self.weights / f"{self.stem}_last.tlt"
         metadata = {**self.metadata, "epoch": self.trainee.position.epoch, "run": self._run_facts()}
-        checkpoint.save(path, self.trainee, key=self.request.key, task=self.request.task, metadata=metadata)
+        task, stage = self.request.task, self.request.stage
+        checkpoint.save(path, self.trainee, key=self.request.key, task=task, stage=stage, metadata=metadata)
 
     def _stop(self) -> None:
         """Leaves a checkpoint and ends the step with the exit code of the signal."""
@@ -310,13 +321,7 @@ class Training:
         return loaders[0], loaders[1]
 
     def _network(self) -> tuple[nn.Module, artifact.ModelFile | None]:
-        network = self.task.build(self.cfg)
-        parent = None
-        if not self.request.resume:
-            parent = initial_weights(network, self.request, self.task, self.log)
-        else:
-            parent = artifact.load_model(self._last(), self.request.key)
-            models.fit(network, models.network_tensors(parent.tensors), self._last())
+        network, parent = beginning.network(self.request, self.cfg, self.task, self._last, self.log)
         memory.refuse_small_limit(sum(value.nbytes for value in network.state_dict().values()))
         return network.to(self.group.device).to(memory_format=torch.channels_last), parent
 
@@ -351,11 +356,10 @@ class Training:
             raise UsageError(f"{file.path}: this is the state of another run: {'; '.join(other)}", hint)
 
     def _last(self) -> Path:
-        path = self.folder / "weights" / f"{self.stem}_last.tlt"
+        path = self.weights / f"{self.stem}_last.tlt"
         if not path.exists():
-            raise UsageError(
-                f"{self.folder}: nothing to resume: there is no {path.name} in weights", "leave out --resume"
-            )
+            text = f"{self.request.results_dir}: nothing to resume: there is no {path.name} in weights"
+            raise UsageError(text, "leave out --resume")
         return path
 
     def _inherited(self) -> dict[str, Any]:
@@ -363,8 +367,9 @@ class Training:
 
     def _open_folder(self) -> None:
         with files.translated(self.folder):
-            (self.folder / "weights").mkdir(parents=True, exist_ok=True)
-            files.sweep(self.folder / "weights")
+            for made in (self.weights, self.folder):
+                made.mkdir(parents=True, exist_ok=True)
+            files.sweep(self.weights)
             self.log.open_status(self.folder, append=self.request.resume)
         files.write_text(self.folder / "spec.txt", self.metadata["spec"])
         labels = self.task.graphs(self.network, self.cfg)[0].metadata.get("labels")
@@ -385,7 +390,7 @@ class Training:
 
     def _result(self, last: dict[str, Any]) -> dict[str, Any]:
         position = self.trainee.position
-        paths = {name: str(self.folder / "weights" / f"{self.stem}_{name}.tlt") for name in ("best", "last")}
+        paths = {name: str(self.weights / f"{self.stem}_{name}.tlt") for name in ("best", "last")}
         return {**paths, "best_value": position.best, "best_epoch": position.best_epoch, "last_epoch": last}
 
 
