@@ -32,7 +32,8 @@ OTHERS = ("onnx_route", "gpu_index")
 @click.option("--batch_size", "--static_batch_size", "batch_size", type=int, default=-1, metavar="N",
               help="Make the graph for batches of N alone. [default: -1, any size]")
 @click.option("--data_type", type=click.Choice(["fp32", "fp16", "int8"], case_sensitive=False), default="fp32",
-              show_default=True, help="Precision of --engine_file. The graph itself is fp32 always.")
+              show_default=True,
+              help="int8 writes a quantized model in integers. fp32, fp16: of --engine_file, the graph is fp32.")
 @click.option("--engine_file", type=FILE, metavar="ENGINE", 
               help="Build an engine, too: of ONNX Runtime, or of TensorRT with --target tensorrt.")
 @click.option("--target", type=click.Choice(["portable", "tensorrt"]), default="portable", show_default=True,
@@ -71,11 +72,6 @@ def command(task: str, spec: Path | None, quiet: bool, verbose: bool, as_json: b
     log = boundary.make_log(PROGRAM, quiet, verbose)
     precision = options["data_type"].lower()
     format_, output = _output(options["model"], options["output"], options["format_"])
-    if precision == "int8":
-        raise UsageError(
-            "--data_type int8 needs a quantized model, and this one holds float weights",
-            "the published graph is the same for all data types: export with fp32, and build an fp16 engine of it",
-        )
     if options["batch_size"] == 0 or options["batch_size"] < -1:
         raise UsageError(f"--batch_size {options['batch_size']}: give 1 or more, or -1 for any size")
     reasons = dict.fromkeys(CALIBRATION, "it concerns calibration for int8")

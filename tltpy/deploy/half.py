@@ -36,7 +36,19 @@ def boundary(model: "onnx.ModelProto") -> list[str]:
     made = [value for index, node in enumerate(model.graph.node) if index not in behind for value in node.output]
     wanted = {value for index in behind for value in model.graph.node[index].input}
     wanted |= {value.name for value in model.graph.output}
-    return [value for value in made if value in wanted and types.get(value) == _float32()]
+    raw = [value for value in made if value in wanted and types.get(value) == _float32()]
+    return [_behind_codes(model, value) for value in raw]
+
+
+def _behind_codes(model: "onnx.ModelProto", value: str) -> str:
+    """What stands for a value where it is quantized and nothing else is done with it: its codes, as floats."""
+    found = value
+    for kind in ("QuantizeLinear", "DequantizeLinear"):
+        users = [node for node in model.graph.node if found in node.input]
+        if len(users) != 1 or users[0].op_type != kind:
+            return value
+        found = users[0].output[0]
+    return found
 
 
 def to_half(model: "onnx.ModelProto") -> "onnx.ModelProto":

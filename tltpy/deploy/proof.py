@@ -36,7 +36,7 @@ def prove(module: nn.Module, content: bytes, inputs: dict[str, Tensor], what: st
     found = open_runtime(onnx.with_outputs(content, raw))(inputs)
     nearest: dict[str, float] = {}
     watch = partial(_watch, {name: found[name] for name in raw}, nearest)
-    hooks = [layer.register_forward_hook(watch) for layer in module.modules() if not any(layer.children())]
+    hooks = [layer.register_forward_hook(watch) for layer in module.modules()]
     try:
         with torch.inference_mode():
             wanted: dict[str, Tensor] = module(inputs)
@@ -54,8 +54,8 @@ def prove(module: nn.Module, content: bytes, inputs: dict[str, Tensor], what: st
 
 def _watch(raw: dict[str, Tensor], nearest: dict[str, float], layer: nn.Module, inputs: object, output: object) -> None:
     """Notes how near the output of a layer is to each raw output of its shape."""
-    if isinstance(output, Tensor):
+    for made in output.values() if isinstance(output, dict) else (output,):
         for name, value in raw.items():
-            if value.shape == output.shape:
-                error = relative_error(value, output)
+            if isinstance(made, Tensor) and value.shape == made.shape:
+                error = relative_error(value, made)
                 nearest[name] = min(error, nearest.get(name, error))

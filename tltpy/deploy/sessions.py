@@ -15,6 +15,7 @@ from tltpy.errors import BackendError, ModelFileError
 METADATA = ("tltpy", "metadata")  # where an OpenVINO file keeps our metadata
 # the one makes equal constants one, which the change of weights to unsigned does not survive; the other quantizes
 # operators that a graph keeps in float
+QUANTIZED = b"QuantizeLinear"  # stands in every graph with integer layers
 DISABLED = ["ConstantSharing", "WeightBiasQuantization"]
 AGAIN = "copy it again from where it came, or make it again with tlt-export or tlt-convert"
 
