@@ -172,6 +172,7 @@ def test_explain_a_section(here: Cli) -> None:
         "  section SgdConfig",
         "  Stochastic gradient descent.",
         "  One of the optimizer fields: they exclude each other.",
+        "  Also qat_config.optimizer.sgd",
         "",
         "  field     type           default",
         "  momentum  number         0.9      Momentum",

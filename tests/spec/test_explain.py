@@ -23,8 +23,8 @@ def test_every_field_is_explained() -> None:
     ("words", "paths"),
     [
         ("training_config.num_epochs", ["training_config.num_epochs"]),
-        ("num_epochs", ["training_config.num_epochs"]),
-        ("adam.beta1", ["training_config.optimizer.adam.beta1"]),
+        ("batch_size_per_gpu", ["training_config.batch_size_per_gpu"]),
+        ("adam.beta1", ["training_config.optimizer.adam.beta1", "qat_config.optimizer.adam.beta1"]),
         ("yolov3_config.arch", ["yolov3_config.arch", "yolo_config.arch"]),
         ("arch", ["yolo_config.arch", "yolov3_config.arch"]),
         (

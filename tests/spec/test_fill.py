@@ -55,6 +55,9 @@ def test_every_default_is_filled_in() -> None:
         "training_config.early_stopping",
         "nms_config.force_on_cpu",  # without effect
         "yolov3_config",  # sparse
+        "calibration_config",
+        "qat_config",
+        "quant_config",
     ]
 
 

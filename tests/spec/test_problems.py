@@ -94,7 +94,7 @@ CASES = [
      's.txt:1:1: "eval_config" has no value',
      "-> a section is written eval_config { ... }",
      's.txt:2:3: unknown field "batch_size" in Experiment',
-     '-> "batch_size" belongs in eval_config'),
+     '-> "batch_size" belongs in eval_config or calibration_config'),
     ("yolo_config { big_anchor_shape: /a/b.c }",
      's.txt:1:33: the value of "big_anchor_shape" must be in quotes: `/a/b.c`',
      '-> write "/a/b.c"'),

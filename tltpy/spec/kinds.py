@@ -64,7 +64,10 @@ _WITHIN = {
     "dataset_config": {"data_class_config": "unet", "train_images_path": "unet"},
 }
 # sections that most experiment specs have: they tell nothing about the kind
-_SHARED = {"random_seed", "dataset_config", "augmentation_config", "training_config", "eval_config", "nms_config"}
+_SHARED = {
+    "random_seed", "dataset_config", "augmentation_config", "training_config", "eval_config", "nms_config",
+    "calibration_config", "qat_config", "quant_config",
+}  # fmt: skip
 # the other files that the executables read: their sections, what they are, where they belong
 _OURS = {
     "dataset export": (
