@@ -120,11 +120,12 @@ def test_half_precision_that_overflows_is_refused(detector_onnx: bytes) -> None:
         )
 
 
-def test_what_cannot_be_built() -> None:
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_what_cannot_be_built(detector_onnx: bytes, backend: str) -> None:
     with pytest.raises(UsageError, match="int8 needs a quantized model"):
-        engine.require("onnxruntime", "int8")
+        engine.build(detector_onnx, backend=backend, precision="int8")
     with pytest.raises(ModelFileError, match="not an ONNX graph"):
-        engine.build(b"garbage" * 9, backend="onnxruntime", precision="fp32")
+        engine.build(b"garbage" * 9, backend=backend, precision="fp32")
 
 
 def test_openvino_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -69,8 +69,13 @@ def require(backend: str, precision: str) -> None:
         tensorrt.require()
 
 
+def own_precision(content: bytes) -> str:
+    """That of a graph as it is: int8 where it computes with integers, else fp32."""
+    return "int8" if QUANTIZED in content else "fp32"
+
+
 def _agree(content: bytes, precision: str) -> None:
-    quantized = QUANTIZED in content
+    quantized = own_precision(content) == "int8"
     if precision == "int8" and not quantized:
         raise UsageError(
             "int8 needs a quantized model, and this one holds float weights",

@@ -46,7 +46,7 @@ def repository(
     for backend, model in (("onnxruntime", name), ("openvino", f"{name}_openvino")):
         files = {"model.onnx": graph}
         if backend == "openvino" and openvino:
-            built = engine.build(graph, backend="openvino", precision="fp32")
+            built = engine.build(graph, backend="openvino", precision=engine.own_precision(graph))
             files = {f"model{suffix}": content for suffix, content in built.items()}
         text = _config(model, backend, next(reversed(sorted(files))), runtime, metadata, batch_size)
         found[f"{model}/{CONFIG}"] = text.encode()

@@ -39,6 +39,11 @@ def initial_weights(network: nn.Module, request: "TrainRequest", task: Task, log
     file = artifact.load_model(path, request.key)
     if file.header.task != request.task:
         raise ModelFileError(f"{path}: this is a model of {file.header.task}, not of {request.task}")
+    if file.header.stage != "float":
+        raise UsageError(
+            f"{path}: a model of the stage {file.header.stage} cannot start the float training",
+            "go on with the stage that follows it (--stage), or start from the float model",
+        )
     tensors = models.network_tensors(file.tensors)
     own = network.state_dict()
     outputs = tuple(f"{name}." for name in task.keep(network))

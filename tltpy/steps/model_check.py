@@ -170,7 +170,7 @@ def _run_once(content: bytes, backend: str) -> None:
         runtime(engine.made_up(runtime.inputs, runtime.metadata, 2))
         return
     with tempfile.TemporaryDirectory() as folder:
-        for suffix, part in engine.build(content, backend=backend, precision="fp32").items():
+        for suffix, part in engine.build(content, backend=backend, precision=engine.own_precision(content)).items():
             (Path(folder) / f"probe{suffix}").write_bytes(part)
         runtime = open_runtime(Path(folder) / "probe.xml")
         runtime(engine.made_up(runtime.inputs, runtime.metadata, 2))

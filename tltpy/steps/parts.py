@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tltpy import artifact, tasks
 from tltpy.errors import ModelFileError
-from tltpy.steps import models
+from tltpy.steps import models, stages
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,7 +71,7 @@ def open_parts(path: Path | None, key: str | None, name: str, cfg: Any) -> Opene
         return _of_network(tasks.load(name).build(cfg).eval(), "untrained network", FLOAT, name, cfg)
     found = artifact.flavour(path)
     if found == "model":
-        opened = models.open_network(path, key, name, cfg)
+        opened = stages.in_integers(models.open_network(path, key, name, cfg))
         stage = opened.file.header.stage
         return _of_network(opened.network, f"{stage} model", stage, name, opened.cfg)
     if found == "graph":
