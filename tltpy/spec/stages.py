@@ -5,6 +5,7 @@ from typing import Any
 
 from tltpy.spec.limits import Finding
 
+LESS = 0.01  # of the float training's learning rate
 STAGES = ("float", "calibration", "qat", "int_infer")
 
 
@@ -18,8 +19,7 @@ def check(cfg: Any) -> list[Finding]:
 def qat(cfg: Any) -> Any:
     """A copy whose training_config is that of the stage: what qat_config gives, and the rest as for float.
 
-    Where qat_config has no learning rate it is a tenth of the float training's, on the same schedule; nothing is
-    averaged or restarted.
+    Where qat_config has no learning rate it is LESS times the float training's, on the same schedule.
     """
     made = type(cfg)()
     made.CopyFrom(cfg)
@@ -30,10 +30,8 @@ def qat(cfg: Any) -> Any:
     else:
         name = training.learning_rate.WhichOneof("learning_rate") or "soft_start_annealing_schedule"
         schedule = getattr(training.learning_rate, name)
-        schedule.max_learning_rate, schedule.min_learning_rate = (
-            schedule.max_learning_rate / 10,
-            schedule.min_learning_rate / 10,
-        )
+        schedule.max_learning_rate *= LESS
+        schedule.min_learning_rate *= LESS
     if stage.HasField("optimizer"):
         training.optimizer.CopyFrom(stage.optimizer)
     training.ClearField("load_model")
