@@ -144,6 +144,14 @@ def test_an_order_that_makes_no_sense_is_refused(
     assert not list(tmp_path.glob("out/weights/*"))
 
 
+@pytest.mark.parametrize("model", ["calibration", "int_infer"])
+def test_the_float_training_starts_from_no_later_stage(
+    life: Path, trained: Trained, tmp_path: Path, model: str
+) -> None:
+    with pytest.raises(UsageError, match="cannot start the float training"):
+        run(trained, tmp_path / "out", "float", model=life / f"weights/yolo_resnet10_{model}.tlt")
+
+
 @pytest.mark.parametrize(("stage", "before"), [("calibration", "best"), ("qat", "calibration"), ("int_infer", "qat")])
 def test_a_missing_predecessor_is_named(trained: Trained, tmp_path: Path, stage: str, before: str) -> None:
     with pytest.raises(UsageError, match=f"yolo_resnet10_{before}"):

@@ -153,10 +153,6 @@ def exporting(module: nn.Module) -> Iterator[None]:
         yield
 
 
-def stored_settings(file: "ModelFile") -> Settings:
-    return _settings(file.metadata["quantization"]["settings"])
-
-
 def _settings(stored: dict[str, Any]) -> Settings:
     lists = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
     lists["fixed_ranges"] = tuple((name, float(reach)) for name, reach in stored.get("fixed_ranges", ()))
